@@ -67,7 +67,7 @@ func newCost() *cobra.Command {
 	c.Flags().BoolVar(&f.fairQueues, "fair-queues", false,
 		"include the price of groups, with which a source that floods the queue does not delay the others")
 	c.Flags().DurationVar(&f.window, "batching-window", topology.DefaultOptions().BatchingWindow,
-		"how `long` an invocation waits for more messages, in seconds as the setting batchingWindowSeconds has it")
+		"`duration` for which an invocation waits for more messages: the setting batchingWindowSeconds")
 	c.Flags().BoolVar(&f.domain, "domain", false, "include one name in front of all regions, with health checks")
 	return c
 }
