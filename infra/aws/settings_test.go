@@ -140,6 +140,7 @@ func TestAWrongSettingHasALineThatSaysWhatItMustBe(t *testing.T) {
 		{`{"writeKeysParameter": ["/a", "/a"]}`, `each once, has "/a"`},
 		{`{"writeKeysObject": "keys/web.json"}`,
 			`writeKeysObject: must be the address of an object, like s3://my-bucket/write-keys.json, is "keys/web.json"`},
+		{`{"writeKeysObject": "s3://keys/*.json"}`, `writeKeysObject must have none of * ? $ in it`},
 		{`{"writeKeysObject": "s3://keys/{region}.json", "regions": "us-east-1,eu-west-1"}`,
 			`writeKeysObject must have {region} in the name of its bucket, as s3://keys-{region}/write-keys.json`},
 		{`{"canaryWriteKey": "a key"}`, `the canary's write key must be spillway-canary`},

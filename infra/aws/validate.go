@@ -55,6 +55,10 @@ func (s *settings) validate(partitions map[string]string) error {
 			fail("writeKeysParameter must be names of SSM parameters like /spillway/write-keys, each once, has %q", name)
 		}
 	}
+	if strings.ContainsAny(s.WriteKeysObject, "*?$") {
+		fail("writeKeysObject must have none of * ? $ in it, which a policy would take for more than one object, is %q",
+			s.WriteKeysObject)
+	}
 	bucket, _, _ := strings.Cut(strings.TrimPrefix(s.WriteKeysObject, "s3://"), "/")
 	if bucket != "" && len(s.Regions) > 1 && !strings.Contains(bucket, inRegion) {
 		fail("writeKeysObject must have %s in the name of its bucket, as s3://keys-%[1]s/write-keys.json, because each "+
