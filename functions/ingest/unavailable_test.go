@@ -162,7 +162,7 @@ func TestANewEnvironmentUsesTheLastGoodVersionOfTheParameter(t *testing.T) {
 	}
 	arrivals.AwaitEvent(t, "version-wk-a")
 	if text := log.String(); !strings.Contains(text, "an earlier version of the set of write keys is used") ||
-		!strings.Contains(text, `"version":1`) || !strings.Contains(text, `"WriteKeysOld":1`) || strings.Contains(text, "wk-") {
+		!strings.Contains(text, `"version":"1"`) || !strings.Contains(text, `"WriteKeysOld":1`) || strings.Contains(text, "wk-") {
 		t.Errorf("log:\n%s", text)
 	}
 }
