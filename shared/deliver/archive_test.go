@@ -415,12 +415,11 @@ func TestAFrameThatTheArchiveWouldNotMakeIsADeadLetter(t *testing.T) {
 		"only line breaks":           frameOf(t, "\n\n"),
 		"no line":                    frameOf(t, ""),
 	} {
-		began := time.Now()
-		if _, err := recordsOf(frame); err == nil {
-			t.Errorf("%s: it is archived", name)
-		}
-		if took := time.Since(began); took > time.Second {
-			t.Errorf("%s: reading it took %v", name, took)
+		// These are the errors of a reader that has stopped at its bounds: what it reads to the end
+		// has others.
+		_, err := recordsOf(frame)
+		if err == nil || !errors.Is(err, errNotOneFrame) && !strings.Contains(err.Error(), "a line has more than 8 MiB") {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 	if n, err := recordsOf(whole); err != nil || n != 1 {
