@@ -320,13 +320,13 @@ func TestABetterLevelOfGzipSendsFewerBytes(t *testing.T) {
 	for i := range 400 {
 		b.Events = append(b.Events, sampleEvent(i))
 	}
-	sizes := map[int]int{}
+	sizes, sent := map[int]int{}, time.Now()
 	for _, level := range []int{0, 1, 6} {
 		c, err := NewClient(Config{Gzip: true, GzipLevel: level})
 		if err != nil {
 			t.Fatal(err)
 		}
-		plain, size := b.NewReader(time.Now())
+		plain, size := b.NewReader(sent)
 		zipped, err := c.compress(plain)
 		if err != nil {
 			t.Fatal(err)
