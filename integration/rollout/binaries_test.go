@@ -43,8 +43,8 @@ func TestMain(m *testing.M) { testutil.Main(m) }
 // The planted bug: deliver can read no message. It is not in the tree: the build replaces the line.
 const (
 	buggyFile = "shared/deliver/delivery.go"
-	goodLine  = "if err := d.Decode(m.text, &m.content); err != nil {"
-	badLine   = `if err := errors.Join(d.Decode(m.text, &m.content), errors.New("a planted bug")); err != nil {`
+	goodLine  = "if err := d.Decode(m.body, &m.content); err != nil {"
+	badLine   = `if err := errors.Join(d.Decode(m.body, &m.content), errors.New("a planted bug")); err != nil {`
 )
 
 // buildBuggy builds deliver with the bug.
