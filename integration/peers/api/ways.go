@@ -1,10 +1,8 @@
 package api
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -164,30 +162,8 @@ func openIngest(t target) (caller, error) {
 		if err != nil {
 			return err
 		}
-		return post(ctx, client, t.URL+"/v1/track", body)
+		return peer.Post(ctx, client, t.URL+"/v1/track", body, "")
 	}, func() error { transport.CloseIdleConnections(); return nil }}, nil
-}
-
-// post sends a request as an SDK does. An answer that is not 200 is an error.
-func post(ctx context.Context, client *http.Client, url string, body []byte) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	request.SetBasicAuth(peer.WriteKey, "")
-	request.Header.Set("Content-Type", "application/json")
-	response, err := client.Do(request)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	if _, err := io.Copy(io.Discard, response.Body); err != nil {
-		return err
-	}
-	if response.StatusCode != http.StatusOK {
-		return errors.New(response.Status)
-	}
-	return nil
 }
 
 // endpointOf is the scheme and host of a queue's URL.

@@ -163,26 +163,13 @@ func readyMade(all [][]byte, zipped bool) (bodies [][]byte, err error) {
 func poster(what, url string, bodies [][]byte, zipped bool) task {
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: posters, WriteBufferSize: 64 << 10,
 		DisableCompression: true}}
+	encoding := ""
+	if zipped {
+		encoding = "gzip"
+	}
 	post := func(ctx context.Context, body []byte) error {
-		request, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/v1/batch", bytes.NewReader(body))
-		if err != nil {
-			return err
-		}
-		request.SetBasicAuth(peer.WriteKey, "")
-		request.Header.Set("Content-Type", "application/json")
-		if zipped {
-			request.Header.Set("Content-Encoding", "gzip")
-		}
-		response, err := client.Do(request)
-		if err != nil {
-			return err
-		}
-		defer response.Body.Close()
-		if _, err := io.Copy(io.Discard, response.Body); err != nil {
-			return err
-		}
-		if response.StatusCode != http.StatusOK {
-			return fmt.Errorf("the Segment emulator answered %s", response.Status)
+		if err := peer.Post(ctx, client, url+"/v1/batch", body, encoding); err != nil {
+			return fmt.Errorf("post to the Segment emulator: %w", err)
 		}
 		return nil
 	}

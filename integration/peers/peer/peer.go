@@ -3,9 +3,13 @@
 package peer
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"iter"
+	"net/http"
 	"strings"
 	"time"
 
@@ -119,4 +123,31 @@ func Endpoint(queueURL string) string {
 		queueURL = queueURL[:max(0, strings.LastIndexByte(queueURL, '/'))]
 	}
 	return queueURL
+}
+
+// Post sends a request as an SDK does, with that Content-Encoding unless it is empty, and reads the
+// answer to its end, so that the connection is used again. An answer that is not 200 is an error
+// whose text is the status.
+func Post(ctx context.Context, client *http.Client, url string, body []byte, encoding string) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	request.SetBasicAuth(WriteKey, "")
+	request.Header.Set("Content-Type", "application/json")
+	if encoding != "" {
+		request.Header.Set("Content-Encoding", encoding)
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if _, err := io.Copy(io.Discard, response.Body); err != nil {
+		return err
+	}
+	if response.StatusCode != http.StatusOK {
+		return errors.New(response.Status)
+	}
+	return nil
 }
