@@ -195,7 +195,7 @@ func (w *deadLetterWriter) write(ctx context.Context, g *rejectedGroup) {
 }
 
 // writtenOf returns the dead letters of which the queue has every message; owners has one for each
-// message, in their order. The requests of the others are refused, and come again.
+// message, in their order. The requests of the others are refused, and their senders repeat them.
 func writtenOf(owners []*sharedDeadLetter, failed map[int]error) (written []*message.DeadLetter) {
 	for i := 0; i < len(owners); {
 		l, whole := owners[i], true

@@ -28,7 +28,7 @@ const (
 	killWithin = 20 * time.Second
 )
 
-// faultPatience: what a killed worker had comes again after the visibility timeout, and after
+// faultPatience: what a killed worker had is received again after the visibility timeout, and after
 // asynq's lease (30 s), the next run of its recoverer (1 min) and its delay of a retry.
 func faultPatience(away time.Duration) patience {
 	return patience{empty: 15 * time.Second, still: away + 200*time.Second, limit: away + 5*time.Minute,
