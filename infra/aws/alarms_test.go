@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spillwayhq/spillway/infra/settings"
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/shared/emf"
 )
@@ -178,7 +179,7 @@ func TestACompositeAlarmDependsOnTheAlarmsOfItsRule(t *testing.T) {
 
 // A topic with a policy allows only what the policy says.
 func TestCloudWatchMayPublishToTheTopicsAndPeopleGetMail(t *testing.T) {
-	tmpl := with(t, func(s *settings) {
+	tmpl := with(t, func(s *settings.Settings) {
 		s.Emails, s.TicketEmails = []string{"ops@example.com", "dev@example.com"}, []string{"board@example.com"}
 	})
 	for id, policy := range tmpl.exactly(t, 2, "AWS::SNS::TopicPolicy") {
@@ -200,10 +201,10 @@ func TestCloudWatchMayPublishToTheTopicsAndPeopleGetMail(t *testing.T) {
 		"":     "spillway-alarms: ops@example.com, spillway-tickets: ops@example.com",
 		"none": "spillway-alarms: ops@example.com",
 	} {
-		got := subscribed(with(t, func(s *settings) {
+		got := subscribed(with(t, func(s *settings.Settings) {
 			s.Emails = []string{"ops@example.com"}
 			if setting != "" {
-				if err := s.set("ticketEmails", setting); err != nil {
+				if err := s.Set("ticketEmails", setting); err != nil {
 					t.Fatal(err)
 				}
 			}

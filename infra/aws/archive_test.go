@@ -8,11 +8,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spillwayhq/spillway/infra/settings"
 	"github.com/spillwayhq/spillway/infra/topology"
 	format "github.com/spillwayhq/spillway/shared/archive"
 )
 
-func withArchive(s *settings) { s.Archive, s.ArchiveDays, s.ArchiveTable = true, 30, true }
+func withArchive(s *settings.Settings) { s.Archive, s.ArchiveDays, s.ArchiveTable = true, 30, true }
 
 func TestWithoutTheSettingThereIsNoArchive(t *testing.T) {
 	tmpl, _ := defaults(t)
@@ -129,7 +130,7 @@ func TestOnlyDeliverPutsRecordsAndOnlyFirehoseWritesObjects(t *testing.T) {
 
 func TestTheArchiveIsEncryptedWithTheKMSKeyOfTheSettings(t *testing.T) {
 	const key = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
-	tmpl := with(t, func(s *settings) { withArchive(s); s.KMSKeys = []string{key} })
+	tmpl := with(t, func(s *settings.Settings) { withArchive(s); s.KMSKeys = []string{key} })
 	for _, b := range tmpl.exactly(t, 1, "AWS::S3::Bucket") {
 		if got := text(b.at("BucketEncryption")); !strings.Contains(got, key) ||
 			!strings.Contains(got, `"BucketKeyEnabled":true`) {
@@ -185,7 +186,7 @@ func TestTheTableHasTheColumnsOfARecordAndTheHoursAsPartitions(t *testing.T) {
 		!strings.Contains(text(tmpl.Outputs[topology.OutputArchiveBucket].Value), `{"Ref":"Archive`) {
 		t.Errorf("outputs %v", tmpl.Outputs)
 	}
-	if n := len(with(t, func(s *settings) { s.Archive = true }).of("AWS::Glue::Table")); n != 0 {
+	if n := len(with(t, func(s *settings.Settings) { s.Archive = true }).of("AWS::Glue::Table")); n != 0 {
 		t.Errorf("%d tables without the setting", n)
 	}
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/spillwayhq/spillway/infra/local"
 	"github.com/spillwayhq/spillway/infra/local/lambda"
 	"github.com/spillwayhq/spillway/infra/local/segmentd"
+	"github.com/spillwayhq/spillway/infra/settings"
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/integration/testutil"
 	"github.com/spillwayhq/spillway/integration/testutil/localtest"
@@ -121,7 +122,7 @@ func TestTheSameSourcesMakeTheSameAssetInAnyFolderWithTheToolchainOfGoMod(t *tes
 	if len(here) != 4 {
 		t.Errorf("%d functions are built", len(here))
 	}
-	s := defaultSettings(topology.DefaultNames(), "eu-west-1")
+	s := settings.Default(topology.DefaultNames(), "eu-west-1")
 	first, second := t.TempDir(), t.TempDir()
 	one, two := synthesiseWith(t, first, &s, environment{version: "v1.2.3", assets: here}),
 		synthesiseWith(t, second, &s, environment{version: "v1.2.3", assets: there})
@@ -259,7 +260,7 @@ func newWorld(t *testing.T) *world {
 	t.Cleanup(ssm.Close)
 	w.ssm = ssm.URL
 
-	s := defaultSettings(topology.DefaultNames(), "eu-west-1")
+	s := settings.Default(topology.DefaultNames(), "eu-west-1")
 	s.Architecture = ownArchitecture()
 	w.template = synthesiseWith(t, w.out, &s, environment{version: "v1.2.3", assets: builtForThis(t)})["eu-west-1"]
 	return w

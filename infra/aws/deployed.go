@@ -20,6 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
 
+	"github.com/spillwayhq/spillway/infra/settings"
 	"github.com/spillwayhq/spillway/infra/topology"
 )
 
@@ -184,39 +185,39 @@ func attributesOf(ctx context.Context, api *sqs.Client, name string) (map[string
 }
 
 // adopts reports whether the stack of that region uses a queue that exists, instead of creating it.
-func (s *settings) adopts(region, queue string, d deployed) bool {
+func adopts(s *settings.Settings, region, queue string, d deployed) bool {
 	_, retained := d.retained[queue]
 	switch s.AdoptQueues {
-	case adoptAuto:
+	case settings.AdoptAuto:
 		return retained
-	case adoptAll:
+	case settings.AdoptAll:
 		return retained || d.err != nil
 	}
 	// A stack of a version before the bulk queue has left none.
-	none := queue == s.topology().Names.BulkQueue && d.err == nil && !retained
-	return slices.Contains(split(s.AdoptQueues), region) && !none
+	none := queue == s.Topology().Names.BulkQueue && d.err == nil && !retained
+	return slices.Contains(s.AdoptRegions(), region) && !none
 }
 
 // tell writes what a deployment of these settings changes of what is deployed in a region.
-func (s *settings) tell(w io.Writer, region string, d deployed) {
-	t := s.topology()
+func tell(w io.Writer, s *settings.Settings, region string, d deployed) {
+	t := s.Topology()
 	stack := t.Names.Stack(region)
 	if d.err != nil {
 		fmt.Fprintf(w, "%s: what is deployed is not known, so nothing is compared, and adoptQueues=%s %s: %v\n", stack,
-			s.AdoptQueues, s.unaided(region), d.err)
+			s.AdoptQueues, unaided(s, region), d.err)
 		return
 	}
 	if d.stack && d.settings == nil {
 		fmt.Fprintf(w, "%s keeps no settings to compare with: an earlier version deployed it\n", stack)
 	}
-	if changes := s.changes(d.settings); len(changes) > 0 {
+	if changes := s.Changes(d.settings); len(changes) > 0 {
 		fmt.Fprintf(w, "%s was deployed with other settings:\n", stack)
 		for _, c := range changes {
 			fmt.Fprintf(w, "  %s\n", c)
 		}
 	}
 	for _, q := range t.Queues {
-		if !s.adopts(region, q.Name, d) {
+		if !adopts(s, region, q.Name, d) {
 			continue
 		}
 		if _, ok := d.retained[q.Name]; !ok {
@@ -245,37 +246,9 @@ func setAttributes(region, queue string, attributes []byte) string {
 }
 
 // unaided says what adoptQueues does where AWS can't be asked.
-func (s *settings) unaided(region string) string {
-	if s.adopts(region, "", deployed{err: errNotAsked}) {
+func unaided(s *settings.Settings, region string) string {
+	if adopts(s, region, "", deployed{err: errNotAsked}) {
 		return "adopts all queues"
 	}
 	return "adopts no queue"
-}
-
-// changes are the settings that differ from those that a stack was deployed with, a text each. A
-// setting that the stack does not know counts from its default.
-func (s *settings) changes(before map[string]string) []string {
-	if before == nil {
-		return nil
-	}
-	now, usual := s.shown(), defaultSettings(s.topology().Names, before["regions"])
-	defaults := usual.shown()
-	var changes []string
-	for i := range allSettings {
-		name := allSettings[i].name
-		was, known := before[name]
-		if !known {
-			was = defaults[name]
-		}
-		if was != shortened(now[name]) {
-			changes = append(changes, fmt.Sprintf("%-24s %s, is now %s", name, was, now[name]))
-		}
-	}
-	for _, pair := range pairs(before) {
-		name, value, _ := strings.Cut(pair, "=")
-		if _, known := now[name]; !known {
-			changes = append(changes, fmt.Sprintf("%-24s %s, is no setting of this version", name, value))
-		}
-	}
-	return changes
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/jsii-runtime-go"
 
+	"github.com/spillwayhq/spillway/infra/settings"
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/integration/testutil/mototest"
 )
@@ -61,13 +62,13 @@ func TestQueuesAreAdoptedByWhatExistsInEachRegion(t *testing.T) {
 		{"us-east-1,eu-west-1", retained(), []string{n.EventsQueue, n.DeadLetterQueue}},
 		{"us-east-1", retained(all...), nil},
 	} {
-		s := defaultSettings(n, "eu-west-1")
-		if err := s.set("adoptQueues", c.setting); err != nil {
+		s := settings.Default(n, "eu-west-1")
+		if err := s.Set("adoptQueues", c.setting); err != nil {
 			t.Fatal(err)
 		}
 		var got []string
 		for _, queue := range all {
-			if s.adopts("eu-west-1", queue, c.region) {
+			if adopts(&s, "eu-west-1", queue, c.region) {
 				got = append(got, queue)
 			}
 		}
@@ -80,7 +81,7 @@ func TestQueuesAreAdoptedByWhatExistsInEachRegion(t *testing.T) {
 // A second region beside one whose queues are adopted is what a list for all regions can't say.
 func TestARegionIsAddedBesideOneThatAdoptedItsQueues(t *testing.T) {
 	n := topology.DefaultNames()
-	s := defaultSettings(n, "eu-west-1")
+	s := settings.Default(n, "eu-west-1")
 	s.Regions = []string{"eu-west-1", "us-east-1", "us-west-2"}
 	templates := synthesiseIn(t, t.TempDir(), &s, map[string]deployed{
 		"eu-west-1": retained(n.Queues()...), "us-east-1": retained(),
@@ -106,13 +107,13 @@ func TestARegionIsAddedBesideOneThatAdoptedItsQueues(t *testing.T) {
 
 func TestADeploymentSaysWhichSettingsDiffer(t *testing.T) {
 	names := topology.DefaultNames()
-	before := defaultSettings(names, "eu-west-1")
+	before := settings.Default(names, "eu-west-1")
 	before.ReservedConcurrency, before.CanaryWriteKey = 20, "one"
 	before.Tags = map[string]string{"long": strings.Repeat("x", 256), "team": "data"}
 	deployedWith := func(change func(map[string]string)) deployed {
 		d := retained()
 		d.stack = true
-		if err := json.Unmarshal([]byte(before.kept()), &d.settings); err != nil {
+		if err := json.Unmarshal([]byte(before.Kept()), &d.settings); err != nil {
 			t.Fatal(err)
 		}
 		change(d.settings)
@@ -120,43 +121,43 @@ func TestADeploymentSaysWhichSettingsDiffer(t *testing.T) {
 	}
 	same := func(map[string]string) {}
 	for name, c := range map[string]struct {
-		change func(*settings)
+		change func(*settings.Settings)
 		before deployed
 		want   []string // parts of lines; none: says nothing
 	}{
-		"same settings": {func(*settings) {}, deployedWith(same), nil},
-		"a forgotten setting": {func(s *settings) { s.ReservedConcurrency = 12 }, deployedWith(same),
+		"same settings": {func(*settings.Settings) {}, deployedWith(same), nil},
+		"a forgotten setting": {func(s *settings.Settings) { s.ReservedConcurrency = 12 }, deployedWith(same),
 			[]string{"spillway-eu-west-1 was deployed with other settings:",
 				"reservedConcurrency      20, is now 12", "maximumConcurrency       17, is now 9"}},
-		"another write key": {func(s *settings) { s.CanaryWriteKey = "two" }, deployedWith(same),
+		"another write key": {func(s *settings.Settings) { s.CanaryWriteKey = "two" }, deployedWith(same),
 			[]string{"canaryWriteKey           (set, SHA-256 7692c3ad), is now (set, SHA-256 3fc4ccfe)"}},
-		"a change in a long text": {func(s *settings) {
+		"a change in a long text": {func(s *settings.Settings) {
 			s.Tags = map[string]string{"long": strings.Repeat("x", 255) + "y", "team": "data"}
 		}, deployedWith(same), []string{"tags "}},
-		"a setting that is new in this version": {func(*settings) {},
+		"a setting that is new in this version": {func(*settings.Settings) {},
 			deployedWith(func(m map[string]string) { delete(m, "logLevel") }), nil},
-		"… and is not at its default": {func(s *settings) { s.LogLevel = "debug" },
+		"… and is not at its default": {func(s *settings.Settings) { s.LogLevel = "debug" },
 			deployedWith(func(m map[string]string) { delete(m, "logLevel") }),
 			[]string{"logLevel                 info, is now debug"}},
-		"a setting that is gone in this version": {func(*settings) {},
+		"a setting that is gone in this version": {func(*settings.Settings) {},
 			deployedWith(func(m map[string]string) { m["shards"] = "7" }),
 			[]string{"shards                   7, is no setting of this version"}},
-		"a stack of an earlier version": {func(*settings) {}, deployed{stack: true},
+		"a stack of an earlier version": {func(*settings.Settings) {}, deployed{stack: true},
 			[]string{"spillway-eu-west-1 keeps no settings to compare with"}},
-		"no stack": {func(*settings) {}, deployed{}, nil},
-		"no credentials": {func(*settings) {}, deployed{err: errors.New("no AWS credentials")},
+		"no stack": {func(*settings.Settings) {}, deployed{}, nil},
+		"no credentials": {func(*settings.Settings) {}, deployed{err: errors.New("no AWS credentials")},
 			[]string{"nothing is compared, and adoptQueues=auto adopts no queue: no AWS credentials"}},
-		"no credentials, and all are adopted": {func(s *settings) { s.AdoptQueues = adoptAll },
+		"no credentials, and all are adopted": {func(s *settings.Settings) { s.AdoptQueues = settings.AdoptAll },
 			deployed{err: errNotAsked}, []string{"nothing is compared, and adoptQueues=true adopts all queues"}},
-		"a queue that exists": {func(*settings) {}, retained(names.EventsQueue),
+		"a queue that exists": {func(*settings.Settings) {}, retained(names.EventsQueue),
 			[]string{"spillway-eu-west-1 adopts the queue spillway-events, which exists outside of it"}},
-		"a queue that does not exist": {func(s *settings) { s.AdoptQueues = "eu-west-1" }, retained(names.EventsQueue),
+		"a queue that does not exist": {func(s *settings.Settings) { s.AdoptQueues = "eu-west-1" }, retained(names.EventsQueue),
 			[]string{"adopts the queue spillway-dead-letters, as adoptQueues=eu-west-1 says, but AWS has no such queue"}},
 	} {
 		s := before
 		c.change(&s)
 		var out bytes.Buffer
-		s.tell(&out, "eu-west-1", c.before)
+		tell(&out, &s, "eu-west-1", c.before)
 		for _, want := range c.want {
 			if !strings.Contains(out.String(), want) {
 				t.Errorf("%s: says\n%swant %q", name, &out, want)
@@ -185,9 +186,9 @@ func TestAnAdoptedQueueWithOtherAttributesIsNamedWithTheCommandThatSetsThem(t *t
 		if c.attribute != "" {
 			d.retained[names.EventsQueue][c.attribute] = c.value
 		}
-		s := defaultSettings(names, "eu-west-1")
+		s := settings.Default(names, "eu-west-1")
 		var out bytes.Buffer
-		s.tell(&out, "eu-west-1", d)
+		tell(&out, &s, "eu-west-1", d)
 		_, command, said := strings.Cut(out.String(), "aws sqs set-queue-attributes --region eu-west-1 ")
 		if want := c.want != ""; said != want || want && !strings.Contains(command, "--attributes '"+c.want+"'") {
 			t.Errorf("%s %s: says %q, want attributes %s", c.attribute, c.value, out.String(), c.want)
@@ -209,9 +210,9 @@ func TestADeadLetterQueueThatDoesNotTakeTheBulkQueuesIsNamed(t *testing.T) {
 	} {
 		d := retained(n.DeadLetterQueue)
 		d.retained[n.DeadLetterQueue]["RedriveAllowPolicy"] = policy
-		s := defaultSettings(n, "eu-west-1")
+		s := settings.Default(n, "eu-west-1")
 		var out bytes.Buffer
-		s.tell(&out, "eu-west-1", d)
+		tell(&out, &s, "eu-west-1", d)
 		attributes, _ := json.Marshal(map[string]string{"RedriveAllowPolicy": both})
 		if said := strings.Contains(out.String(), "the deployment fails: first aws sqs set-queue-attributes --region eu-west-1 "+
 			"--queue-url $(aws sqs get-queue-url --region eu-west-1 --queue-name spillway-dead-letters --output text) "+
@@ -336,7 +337,7 @@ func TestTheQueuesOfTheStackAreComparedWithThoseThatTheTemplateMakes(t *testing.
 	for id, q := range tmpl.exactly(t, 3, "AWS::SQS::Queue") {
 		own[q.at("QueueName").(string)] = id
 	}
-	s := defaultSettings(n, "eu-west-1")
+	s := settings.Default(n, "eu-west-1")
 	folder := t.TempDir()
 	env := environment{version: "v1.2.3", assets: placeholders(t, folder, &s),
 		deployed: map[string]deployed{"eu-west-1": {stack: true, own: own}}}

@@ -44,7 +44,7 @@ func (p *pipeline) addDomain(api awsapigatewayv2.HttpApi, stage awsapigatewayv2.
 // makes a record in the zone. All regions have the same record, and CloudFormation leaves it there:
 // the certificates of the others need it to be renewed.
 func (p *pipeline) certificate() *string {
-	if arn := p.settings.certificate(p.region); arn != "" {
+	if arn := p.settings.Certificate(p.region); arn != "" {
 		return jsii.String(arn)
 	}
 	return awscertificatemanager.NewCfnCertificate(p.Stack, jsii.String("IngestCertificate"),

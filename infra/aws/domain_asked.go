@@ -17,6 +17,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/route53"
 	r53types "github.com/aws/aws-sdk-go-v2/service/route53/types"
 	"github.com/aws/smithy-go"
+
+	"github.com/spillwayhq/spillway/infra/settings"
 )
 
 // A zone is what AWS and DNS say of the settings' domain, before anything is made.
@@ -36,7 +38,7 @@ type lookupNS func(ctx context.Context, name string) ([]*net.NS, error)
 
 // askDomain asks AWS about the domain's zone, records and certificates, and DNS about the zone. The
 // account is as in ask.
-func askDomain(ctx context.Context, account string, s *settings, dns lookupNS) zone {
+func askDomain(ctx context.Context, account string, s *settings.Settings, dns lookupNS) zone {
 	if s.Domain == "" {
 		return zone{}
 	}
@@ -75,7 +77,7 @@ func askDomain(ctx context.Context, account string, s *settings, dns lookupNS) z
 	for _, arn := range s.Certificates {
 		asking.Go(func() {
 			there := config.Copy()
-			there.Region = certificateIn(arn)
+			there.Region = settings.RegionOfCertificate(arn)
 			found, err := readCertificate(ctx, acm.NewFromConfig(there), arn)
 			note(err)
 			mu.Lock()
@@ -91,7 +93,7 @@ func askDomain(ctx context.Context, account string, s *settings, dns lookupNS) z
 }
 
 // ask reads the zone of the settings, and what it has of the domain.
-func (z *zone) ask(ctx context.Context, api *route53.Client, s *settings) error {
+func (z *zone) ask(ctx context.Context, api *route53.Client, s *settings.Settings) error {
 	id := s.HostedZoneID
 	if id == "" {
 		listed, err := api.ListHostedZonesByName(ctx, &route53.ListHostedZonesByNameInput{DNSName: &s.HostedZone})
@@ -183,7 +185,7 @@ func undotted(name *string) string {
 func bare(id *string) string { return strings.TrimPrefix(aws.ToString(id), "/hostedzone/") }
 
 // id is the ID of the settings' zone; empty: they have none, or check has an error.
-func (z *zone) id(s *settings) string {
+func (z *zone) id(s *settings.Settings) string {
 	switch {
 	case s.HostedZoneID != "":
 		return s.HostedZoneID
@@ -195,8 +197,8 @@ func (z *zone) id(s *settings) string {
 
 // check says why the domain can't be deployed to what AWS has, an error each. before is what each
 // region's stack was deployed with.
-func (z *zone) check(s *settings, before map[string]deployed) error {
-	if err := s.checkGiven(before); err != nil || s.Domain == "" {
+func (z *zone) check(s *settings.Settings, before map[string]deployed) error {
+	if err := checkGiven(s, before); err != nil || s.Domain == "" {
 		return err
 	}
 	var errs []error
@@ -227,7 +229,7 @@ func (z *zone) check(s *settings, before map[string]deployed) error {
 	return errors.Join(errs...)
 }
 
-func (z *zone) checkZone(s *settings, fail func(string, ...any)) {
+func (z *zone) checkZone(s *settings.Settings, fail func(string, ...any)) {
 	switch {
 	case len(z.found) == 0 && s.HostedZoneID != "":
 		fail("hostedZoneId: this account has no hosted zone %s", s.HostedZoneID)
@@ -252,7 +254,7 @@ func (z *zone) checkZone(s *settings, fail func(string, ...any)) {
 
 // checkRecord fails for a record that the stacks' own would meet: CloudFormation makes a record only
 // where none is in its way, and would find out after everything else is made.
-func (z *zone) checkRecord(s *settings, before map[string]deployed, r r53types.ResourceRecordSet,
+func (z *zone) checkRecord(s *settings.Settings, before map[string]deployed, r r53types.ResourceRecordSet,
 	fail func(string, ...any)) {
 	switch region := string(r.Region); {
 	case r.Type == r53types.RRTypeCname,
@@ -269,7 +271,7 @@ func (z *zone) checkRecord(s *settings, before map[string]deployed, r r53types.R
 }
 
 // hasDomain reports whether a stack made records of the settings' domain in their zone.
-func (d deployed) hasDomain(s *settings) bool {
+func (d deployed) hasDomain(s *settings.Settings) bool {
 	return d.settings["domain"] == s.Domain && d.settings["hostedZone"] == s.HostedZone
 }
 
@@ -299,7 +301,7 @@ func covers(name, host string) bool {
 }
 
 // tell is what is no reason to stop, and yet not as it should be: a text each.
-func (z *zone) tell(s *settings) (notes []string) {
+func (z *zone) tell(s *settings.Settings) (notes []string) {
 	if s.Domain == "" {
 		return nil
 	}

@@ -15,6 +15,7 @@ import (
 	acmtypes "github.com/aws/aws-sdk-go-v2/service/acm/types"
 	r53types "github.com/aws/aws-sdk-go-v2/service/route53/types"
 
+	"github.com/spillwayhq/spillway/infra/settings"
 	"github.com/spillwayhq/spillway/infra/topology"
 )
 
@@ -24,8 +25,8 @@ const (
 )
 
 // shared are the settings of one name in front of two regions.
-func shared(change func(*settings)) *settings {
-	s := defaultSettings(topology.DefaultNames(), "eu-west-1")
+func shared(change func(*settings.Settings)) *settings.Settings {
+	s := settings.Default(topology.DefaultNames(), "eu-west-1")
 	s.Regions = []string{"us-east-1", "eu-west-1"}
 	s.Domain, s.HostedZone, s.HostedZoneID = "events.example.com", "example.com", someZone
 	change(&s)
@@ -33,14 +34,14 @@ func shared(change func(*settings)) *settings {
 }
 
 // alone are those of one name, behind a CDN's, in front of one region.
-func alone() *settings {
-	return shared(func(s *settings) {
+func alone() *settings.Settings {
+	return shared(func(s *settings.Settings) {
 		s.Regions, s.PublicURL, s.StatusRegions = []string{"eu-west-1"}, "https://cdn.example.com", []string{"eu-central-1"}
 	})
 }
 
 // inZone are the stacks of settings whose zone has an ID, by region. They are made once.
-func inZone(t *testing.T, s *settings) map[string]template {
+func inZone(t *testing.T, s *settings.Settings) map[string]template {
 	t.Helper()
 	key := "zone " + text(s)
 	made.Lock()
@@ -54,7 +55,7 @@ func inZone(t *testing.T, s *settings) map[string]template {
 }
 
 func TestEachRegionMakesItsOwnPartOfTheSharedName(t *testing.T) {
-	templates := inZone(t, shared(func(*settings) {}))
+	templates := inZone(t, shared(func(*settings.Settings) {}))
 	for region, tmpl := range templates {
 		get := func(id, attribute string) string { return `{"Fn::GetAtt":["` + id + `","` + attribute + `"]}` }
 		domain := only(t, tmpl, "AWS::ApiGatewayV2::DomainName")
@@ -125,7 +126,7 @@ func (t template) dependencies(tb testing.TB, id string) []string {
 // A region that others have taken over from must still find out by itself when it is well again.
 func TestTheCanaryDialsItsOwnRegionUnderTheSharedName(t *testing.T) {
 	n := topology.DefaultNames()
-	for region, tmpl := range inZone(t, shared(func(*settings) {})) {
+	for region, tmpl := range inZone(t, shared(func(*settings.Settings) {})) {
 		domain := only(t, tmpl, "AWS::ApiGatewayV2::DomainName")
 		variables := tmpl.named(t, "AWS::Lambda::Function", "FunctionName", n.CanaryFunction).at("Environment", "Variables")
 		has, _ := variables.(map[string]any)
@@ -150,8 +151,8 @@ func TestTheCanaryDialsItsOwnRegionUnderTheSharedName(t *testing.T) {
 }
 
 func TestARecordHasAHealthCheckOfTheRegionsOwnAlarms(t *testing.T) {
-	s := shared(func(*settings) {})
-	routing := s.topology().Routing
+	s := shared(func(*settings.Settings) {})
+	routing := s.Topology().Routing
 	if len(routing) < 2 {
 		t.Fatalf("%d alarms are for routing", len(routing))
 	}
@@ -207,9 +208,9 @@ func TestARecordHasAHealthCheckOfTheRegionsOwnAlarms(t *testing.T) {
 
 // Route 53 copies an alarm once: a check that stayed would watch the numbers of an earlier version.
 func TestAnAlarmWithOtherNumbersHasANewHealthCheck(t *testing.T) {
-	a := shared(func(*settings) {}).topology().Routing[0]
+	a := shared(func(*settings.Settings) {}).Topology().Routing[0]
 	before := copied(&a)
-	tmpl := inZone(t, shared(func(*settings) {}))["eu-west-1"]
+	tmpl := inZone(t, shared(func(*settings.Settings) {}))["eu-west-1"]
 	if ids := slices.Collect(maps.Keys(tmpl.of("AWS::Route53::HealthCheck"))); !slices.ContainsFunc(ids,
 		func(id string) bool { return strings.HasSuffix(id, "Check"+before) }) {
 		t.Errorf("none of the checks %v has %s, the hash of what it copies", ids, before)
@@ -256,7 +257,7 @@ func TestTheStatusFunctionIsToldTheHostOfEachRegionBehindTheSharedName(t *testin
 }
 
 func TestWhereTheZoneIsElsewhereTheOutputsHaveTheRecordsToMake(t *testing.T) {
-	s := shared(func(s *settings) {
+	s := shared(func(s *settings.Settings) {
 		s.HostedZone, s.HostedZoneID = "", ""
 		s.Certificates = []string{someCertificate, strings.Replace(someCertificate, "eu-west-1", "us-east-1", 1)}
 	})
@@ -327,7 +328,7 @@ func TestAWrongDomainHasALineThatSaysWhatItMustBe(t *testing.T) {
 			"statusDomain": "a.example.com", "statusCertificate": "` + strings.Replace(someCertificate, "eu-west-1", "us-east-1", 1) +
 			`"}`, `domain and statusDomain must differ, both are a.example.com`},
 	} {
-		_, err := read(t, c.context, nil)
+		_, err := read(t, c.context)
 		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v, want only a line with %q", c.context, err, c.want)
 		}
@@ -340,7 +341,7 @@ func TestAWrongDomainHasALineThatSaysWhatItMustBe(t *testing.T) {
 		`{"domain": "events.example.com", "hostedZone": "example.com", "regions": "us-east-1,eu-west-1", "certificates": "` +
 			someCertificate + `"}`,
 	} {
-		if _, err := read(t, good, nil); err != nil {
+		if _, err := read(t, good); err != nil {
 			t.Errorf("%s: %v", good, err)
 		}
 	}
@@ -372,11 +373,11 @@ func TestANameIsNotTakenAwayByForgettingTheSetting(t *testing.T) {
 		{`{}`, map[string]deployed{"eu-west-1": {err: errNotAsked}}, ""},
 		{`{}`, nil, ""},
 	} {
-		s, err := read(t, c.context, nil)
+		s, err := read(t, c.context)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := s.checkGiven(c.before); (err != nil) != (c.want != "") || err != nil && err.Error() != c.want {
+		if err := checkGiven(&s, c.before); (err != nil) != (c.want != "") || err != nil && err.Error() != c.want {
 			t.Errorf("%s after %v: %v", c.context, c.before, err)
 		}
 	}
@@ -402,7 +403,7 @@ func TestWhatAWSHasIsCheckedBeforeAnythingIsMade(t *testing.T) {
 	found := []r53types.HostedZone{hosted(someZone, "example.com.")}
 	for name, c := range map[string]struct {
 		zone   zone
-		change func(*settings)
+		change func(*settings.Settings)
 		before map[string]deployed
 		want   string // empty: nothing is wrong
 	}{
@@ -410,17 +411,17 @@ func TestWhatAWSHasIsCheckedBeforeAnythingIsMade(t *testing.T) {
 		"AWS can't be asked": {zone: zone{err: errors.New("no AWS credentials")},
 			want: `hostedZone example.com: its ID is not known, because AWS could not be asked: give it as hostedZoneId: no AWS credentials`},
 		"nor for a zone with ID": {zone: zone{err: errors.New("no AWS credentials")},
-			change: func(s *settings) { s.HostedZoneID = someZone }},
+			change: func(s *settings.Settings) { s.HostedZoneID = someZone }},
 		"no zone": {want: `hostedZone: this account has no public hosted zone example.com; leave hostedZone out if the zone is elsewhere`},
 		"two zones": {zone: zone{found: append([]r53types.HostedZone{hosted("Z2", "example.com.")}, found...)},
 			want: `several public hosted zones example.com: give one of Z2, ` + someZone + ` as hostedZoneId`},
-		"no zone with the ID": {change: func(s *settings) { s.HostedZoneID = "Z1" },
+		"no zone with the ID": {change: func(s *settings.Settings) { s.HostedZoneID = "Z1" },
 			want: `hostedZoneId: this account has no hosted zone Z1`},
 		"another zone's ID": {zone: zone{found: []r53types.HostedZone{hosted(someZone, "example.org.")}},
-			change: func(s *settings) { s.HostedZoneID = someZone },
+			change: func(s *settings.Settings) { s.HostedZoneID = someZone },
 			want:   `is example.org, and not example.com as hostedZone says`},
 		"a private zone's ID": {zone: zone{found: []r53types.HostedZone{private}},
-			change: func(s *settings) { s.HostedZoneID = someZone }, want: `is a private one`},
+			change: func(s *settings.Settings) { s.HostedZoneID = someZone }, want: `is a private one`},
 		"a plain record": {zone: zone{found: found, records: []r53types.ResourceRecordSet{record("A", "")}},
 			want: `domain: the hosted zone already has a record A of events.example.com`},
 		"a CNAME": {zone: zone{found: found, records: []r53types.ResourceRecordSet{record("CNAME", "")}},
@@ -444,21 +445,21 @@ func TestWhatAWSHasIsCheckedBeforeAnythingIsMade(t *testing.T) {
 			before: ours},
 		"a good certificate": {zone: zone{found: found,
 			certificates: map[string]*acmtypes.CertificateDetail{someCertificate: issued}},
-			change: func(s *settings) { s.Certificates = []string{someCertificate} }},
-		"no certificate": {zone: zone{found: found}, change: func(s *settings) { s.Certificates = []string{someCertificate} },
+			change: func(s *settings.Settings) { s.Certificates = []string{someCertificate} }},
+		"no certificate": {zone: zone{found: found}, change: func(s *settings.Settings) { s.Certificates = []string{someCertificate} },
 			want: `certificates: there is no ` + someCertificate},
 		"another name's certificate": {zone: zone{found: found, certificates: map[string]*acmtypes.CertificateDetail{
 			someCertificate: {DomainName: aws.String("*.eu.example.com"), SubjectAlternativeNames: []string{"example.com"},
 				Status: acmtypes.CertificateStatusIssued}}},
-			change: func(s *settings) { s.Certificates = []string{someCertificate} },
+			change: func(s *settings.Settings) { s.Certificates = []string{someCertificate} },
 			want:   ` is of *.eu.example.com, example.com, and not of events.example.com`},
 		"a certificate that is not validated": {zone: zone{found: found, certificates: map[string]*acmtypes.CertificateDetail{
 			someCertificate: {DomainName: aws.String("events.example.com"),
 				Status: acmtypes.CertificateStatusPendingValidation}}},
-			change: func(s *settings) { s.Certificates = []string{someCertificate} },
+			change: func(s *settings.Settings) { s.Certificates = []string{someCertificate} },
 			want:   ` is PENDING_VALIDATION, must be ISSUED`},
 	} {
-		s := shared(func(s *settings) { s.HostedZoneID = "" })
+		s := shared(func(s *settings.Settings) { s.HostedZoneID = "" })
 		if c.change != nil {
 			c.change(s)
 		}
@@ -475,7 +476,7 @@ func TestWhatIsNoReasonToStopIsTold(t *testing.T) {
 		nameServers: []string{"ns-1.example.net", "ns-2.example.net"},
 		delegated:   []string{"NS-2.example.net.", "ns-1.example.net."},
 		records:     []r53types.ResourceRecordSet{record("A", "eu-west-1")}}
-	s := shared(func(*settings) {})
+	s := shared(func(*settings.Settings) {})
 	if notes := good.tell(s); notes != nil {
 		t.Errorf("where all is well it says %q", notes)
 	}
@@ -492,11 +493,11 @@ func TestWhatIsNoReasonToStopIsTold(t *testing.T) {
 			t.Errorf("it says %q, want %q", notes, want)
 		}
 	}
-	elsewhere := shared(func(s *settings) { s.HostedZone = "" })
+	elsewhere := shared(func(s *settings.Settings) { s.HostedZone = "" })
 	if notes := (&zone{}).tell(elsewhere); len(notes) != 1 || !strings.Contains(notes[0], "the output DomainRecords") {
 		t.Errorf("of a zone elsewhere it says %q", notes)
 	}
-	if notes := (&zone{}).tell(shared(func(s *settings) { s.Domain = "" })); notes != nil {
+	if notes := (&zone{}).tell(shared(func(s *settings.Settings) { s.Domain = "" })); notes != nil {
 		t.Errorf("without a domain it says %q", notes)
 	}
 }
@@ -505,7 +506,7 @@ func TestWhatIsNoReasonToStopIsTold(t *testing.T) {
 func noDNS(context.Context, string) ([]*net.NS, error) { return nil, errors.New("no such host") }
 
 func TestWithoutADomainNobodyIsAskedAboutOne(t *testing.T) {
-	s := defaultSettings(topology.DefaultNames(), "eu-west-1")
+	s := settings.Default(topology.DefaultNames(), "eu-west-1")
 	if z := askDomain(t.Context(), "", &s, func(context.Context, string) ([]*net.NS, error) {
 		t.Error("DNS is asked")
 		return nil, nil

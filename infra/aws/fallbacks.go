@@ -39,7 +39,7 @@ func (p *pipeline) grantFallbacks(ingest function) {
 	for _, region := range p.fallbackRegions() {
 		arn := func(name string) *string { return p.arnIn(region, "sqs", name) }
 		allow(ingest.role, []*string{arn(n.EventsQueue), arn(n.DeadLetterQueue)}, "sqs:SendMessage")
-		if key := p.settings.kmsKey(region); key != "" {
+		if key := p.settings.KMSKey(region); key != "" {
 			allow(ingest.role, []*string{jsii.String(key)}, "kms:GenerateDataKey", "kms:Decrypt")
 		}
 	}

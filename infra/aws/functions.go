@@ -214,7 +214,7 @@ func (s *stack) newLogGroup(id, name string, retention time.Duration) awslogs.Lo
 // grantRead allows the role to read parameters in SSM, also SecureStrings of the setting's KMS key.
 func (p *pipeline) grantRead(role awsiam.Role, parameters ...string) {
 	p.grantReadPlain(role, parameters...)
-	if key := p.settings.kmsKey(p.region); key != "" {
+	if key := p.settings.KMSKey(p.region); key != "" {
 		allow(role, []*string{jsii.String(key)}, "kms:Decrypt")
 	}
 }

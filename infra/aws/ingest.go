@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
 	"github.com/aws/jsii-runtime-go"
 
+	"github.com/spillwayhq/spillway/infra/settings"
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/shared/s3"
 )
@@ -32,7 +33,7 @@ type endpoint struct {
 // An API that publishes by itself needs neither.
 func (p *pipeline) addIngest() {
 	n := p.topology.Names
-	if p.settings.IngestEndpoint == none {
+	if p.settings.IngestEndpoint == settings.None {
 		return
 	}
 	events, dead := p.queues[n.EventsQueue], p.queues[n.DeadLetterQueue]
@@ -41,16 +42,16 @@ func (p *pipeline) addIngest() {
 	if names := p.settings.WriteKeysParameters; len(names) > 0 {
 		variables["SPILLWAY_WRITE_KEYS_PARAMETER"] = jsii.String(strings.Join(names, ","))
 	}
-	if object := p.settings.keysObject(p.region); object != "" {
+	if object := p.settings.KeysObject(p.region); object != "" {
 		variables["SPILLWAY_WRITE_KEYS_OBJECT"] = jsii.String(object)
 	}
-	if url := p.settings.publicURL(); url != "" {
+	if url := p.settings.SDKURL(); url != "" {
 		variables["SPILLWAY_PUBLIC_URL"] = jsii.String(url)
 	}
 	if p.settings.PathPrefix != "" {
 		variables["SPILLWAY_PATH_PREFIX"] = jsii.String(p.settings.PathPrefix)
 	}
-	if p.settings.FairQueues != fairAuto {
+	if p.settings.FairQueues != settings.FairAuto {
 		variables["SPILLWAY_FAIR_QUEUES"] = jsii.String(p.settings.FairQueues)
 	}
 	if len(p.fallbackRegions()) > 0 {
@@ -75,7 +76,7 @@ func (p *pipeline) addIngest() {
 		p.grantRead(ingest.role, name, name+":*") // earlier versions are read as name:number
 	}
 	p.grantKeysObject(ingest.role)
-	if p.settings.IngestEndpoint == endpointFunctionURL {
+	if p.settings.IngestEndpoint == settings.FunctionURL {
 		p.endpoint = p.newFunctionURL(ingest)
 	} else {
 		p.endpoint = p.newHTTPAPI(p.addLive(n.IngestFunction))
@@ -85,7 +86,7 @@ func (p *pipeline) addIngest() {
 // grantKeysObject allows the role to read the object with the write keys, and to list and read its
 // earlier versions, but nothing else of its bucket.
 func (p *pipeline) grantKeysObject(role awsiam.Role) {
-	object := p.settings.keysObject(p.region)
+	object := p.settings.KeysObject(p.region)
 	if object == "" {
 		return
 	}
@@ -96,7 +97,7 @@ func (p *pipeline) grantKeysObject(role awsiam.Role) {
 		Actions: jsii.Strings("s3:ListBucketVersions"), Resources: &[]*string{jsii.String(arn)},
 		Conditions: &map[string]any{"StringEquals": map[string]string{"s3:prefix": key}},
 	}))
-	if kms := p.settings.kmsKey(p.region); kms != "" {
+	if kms := p.settings.KMSKey(p.region); kms != "" {
 		allow(role, []*string{jsii.String(kms)}, "kms:Decrypt")
 	}
 }
@@ -146,7 +147,7 @@ func (p *pipeline) newHTTPAPI(ingest awslambda.IFunction) endpoint {
 	})
 	made := endpoint{url: api.ApiEndpoint(), metrics: topology.HTTPAPIMetrics(*api.ApiId())}
 	if p.settings.Domain != "" {
-		made.url = jsii.String(p.settings.domainURL())
+		made.url = jsii.String(p.settings.DomainURL())
 		made.target = p.addDomain(api, stage)
 	}
 	return made

@@ -5,6 +5,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"github.com/spillwayhq/spillway/infra/settings"
 )
 
 func TestCfnLintFindsNothing(t *testing.T) {
@@ -29,21 +31,23 @@ func TestCfnLintFindsNothing(t *testing.T) {
 		args = append(args, file)
 	}
 	write("defaults", defaults)
-	for name, change := range map[string]func(*settings){
-		"others": func(s *settings) {
-			s.IngestEndpoint, s.KMSKeys, s.Emails, s.PublicURL = endpointFunctionURL, []string{key}, []string{"ops@example.com"},
+	for name, change := range map[string]func(*settings.Settings){
+		"others": func(s *settings.Settings) {
+			s.IngestEndpoint, s.KMSKeys, s.Emails, s.PublicURL = settings.FunctionURL, []string{key}, []string{"ops@example.com"},
 				"https://events.example.com"
 			s.PermissionsBoundary = "arn:aws:iam::123456789012:policy/boundary"
 			s.Tags = map[string]string{"team": "data"}
 			withArchive(s)
 		},
 		"archive":    withArchive,
-		"publishers": func(s *settings) { s.IngestEndpoint, s.Canary = none, false },
-		"adopted":    func(s *settings) { s.AdoptQueues, s.Canary, s.ReservedConcurrency = adoptAll, false, 0 },
+		"publishers": func(s *settings.Settings) { s.IngestEndpoint, s.Canary = settings.None, false },
+		"adopted": func(s *settings.Settings) {
+			s.AdoptQueues, s.Canary, s.ReservedConcurrency = settings.AdoptAll, false, 0
+		},
 	} {
 		write(name, with(t, change))
 	}
-	for region, tmpl := range inZone(t, shared(func(*settings) {})) {
+	for region, tmpl := range inZone(t, shared(func(*settings.Settings) {})) {
 		write("shared-"+region, tmpl)
 	}
 	for region, tmpl := range statusSites(t) {

@@ -1,7 +1,7 @@
 // Command aws is the CDK app that deploys the pipeline of infra/topology to AWS: queues, functions,
 // ingest endpoint, alarms and dashboard, one stack for each region. `npx cdk` runs it (see cdk.json
 // at the top); README.md and docs/deploy.md say how to deploy, change and delete it. It only
-// wires: each resource has a file, and settings.go has what a deployment may choose.
+// wires: each resource has a file, and infra/settings has what a deployment may choose.
 package main
 
 import (
@@ -18,6 +18,7 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2/regioninfo"
 	"github.com/aws/jsii-runtime-go"
 
+	"github.com/spillwayhq/spillway/infra/settings"
 	"github.com/spillwayhq/spillway/shared/version"
 )
 
@@ -42,18 +43,18 @@ func run(ctx context.Context) error {
 	if region == "" {
 		region = "us-east-1"
 	}
-	s, err := readSettings(region, values, fromCLI, os.ReadFile)
-	if err := errors.Join(err, s.validate(knownRegions())); err != nil {
+	s, err := settings.Read(region, values, fromCLI, os.ReadFile)
+	if err := errors.Join(err, validate(&s, knownRegions())); err != nil {
 		return err
 	}
 	// To stderr: when the command line prints the template, it is on stdout.
 	fmt.Fprintln(os.Stderr, "Spillway's settings:")
-	s.print(os.Stderr)
-	t, env := s.topology(), environment{account: os.Getenv("CDK_DEFAULT_ACCOUNT"), version: describe(ctx, ".")}
+	s.Print(os.Stderr)
+	t, env := s.Topology(), environment{account: os.Getenv("CDK_DEFAULT_ACCOUNT"), version: describe(ctx, ".")}
 	asked, askedZone := make(chan map[string]deployed, 1), make(chan zone, 1) // while the functions are built
 	go func() { asked <- ask(ctx, env.account, t.Names, s.Regions) }()
 	go func() { askedZone <- askDomain(ctx, env.account, &s, net.DefaultResolver.LookupNS) }()
-	functions, beside := s.functions()
+	functions, beside := functionsOf(&s)
 	if env.assets, err = build(functions, beside, ".", filepath.Join("dist", "aws"), s.Architecture); err != nil {
 		return err
 	}
@@ -67,7 +68,7 @@ func run(ctx context.Context) error {
 		fmt.Fprintln(os.Stderr, note)
 	}
 	for _, region := range s.Regions {
-		s.tell(os.Stderr, region, env.deployed[region])
+		tell(os.Stderr, &s, region, env.deployed[region])
 	}
 	if err := addStacks(app, &s, env); err != nil {
 		return err

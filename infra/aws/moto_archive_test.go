@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spillwayhq/spillway/infra/settings"
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/shared/archive/firehose"
 	"github.com/spillwayhq/spillway/shared/archive/s3store"
@@ -17,7 +18,7 @@ import (
 func TestAStackWithAnArchiveIsDeployedAndWhatDeliverArchivesIsReadInItsBucket(t *testing.T) {
 	c := newCloud(t)
 	n := topology.DefaultNames()
-	s := defaultSettings(n, "eu-west-1")
+	s := settings.Default(n, "eu-west-1")
 	withArchive(&s)
 	c.bootstrap(t, "eu-west-1")
 

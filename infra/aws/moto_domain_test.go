@@ -11,12 +11,13 @@ import (
 	acmtypes "github.com/aws/aws-sdk-go-v2/service/acm/types"
 	"github.com/aws/aws-sdk-go-v2/service/route53"
 
+	"github.com/spillwayhq/spillway/infra/settings"
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/integration/testutil/mototest"
 )
 
 // refused is why a deployment of the settings would not begin.
-func (c *cloud) refused(t *testing.T, s *settings) string {
+func (c *cloud) refused(t *testing.T, s *settings.Settings) string {
 	t.Helper()
 	before, _ := c.ask(t, s)
 	zone := askDomain(t.Context(), mototest.Account, s, noDNS)
@@ -44,7 +45,7 @@ func TestTwoRegionsAreDeployedBehindOneNameAndOneIsTakenAway(t *testing.T) {
 	c := newCloud(t)
 	c.bootstrap(t, "eu-west-1")
 	c.bootstrap(t, "us-east-1")
-	s := shared(func(s *settings) { s.HostedZoneID = "" })
+	s := shared(func(s *settings.Settings) { s.HostedZoneID = "" })
 	if said := c.refused(t, s); !strings.HasPrefix(said, "hostedZone: this account has no public hosted zone example.com") {
 		t.Errorf("without a zone it says %q", said)
 	}
@@ -72,7 +73,7 @@ func TestTwoRegionsAreDeployedBehindOneNameAndOneIsTakenAway(t *testing.T) {
 		t.Errorf("another pipeline with the same name is told %q", said)
 	}
 
-	forgetful := defaultSettings(topology.DefaultNames(), "eu-west-1")
+	forgetful := settings.Default(topology.DefaultNames(), "eu-west-1")
 	if said := c.refused(t, &forgetful); !strings.Contains(said, "give domain=events.example.com, or domain=none") {
 		t.Errorf("a deployment that forgets the name is told %q", said)
 	}

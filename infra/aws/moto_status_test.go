@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/spillwayhq/spillway/infra/local/lambda"
+	"github.com/spillwayhq/spillway/infra/settings"
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/integration/testutil"
 	"github.com/spillwayhq/spillway/integration/testutil/mototest"
@@ -24,17 +25,17 @@ func (c *cloud) siteIn(region string) *s3store.Store {
 // The first status region's bucket is made by hand, because moto can't make its distribution.
 func TestTheStackOfAStatusRegionIsDeployedAndItsFunctionWritesTheSite(t *testing.T) {
 	c := newCloud(t)
-	s := defaultSettings(topology.DefaultNames(), "eu-west-1")
+	s := settings.Default(topology.DefaultNames(), "eu-west-1")
 	s.Architecture = ownArchitecture()
 	s.StatusRegions = []string{"eu-central-1", "eu-west-3"}
 	c.bootstrap(t, "eu-west-1")
 	c.bootstrap(t, "eu-west-3")
-	c.put(t, "/"+s.topology().Names.StatusBucket(mototest.Account, "eu-central-1"), nil)
+	c.put(t, "/"+s.Topology().Names.StatusBucket(mototest.Account, "eu-central-1"), nil)
 
 	first := c.deploy(t, &s)
-	deployed := c.read(t, "eu-west-3", s.stacks()["eu-west-3"])
+	deployed := c.read(t, "eu-west-3", stacksOf(&s)["eu-west-3"])
 	compare(t, first.templates["eu-west-3"], deployed)
-	compare(t, first.templates["eu-west-1"], c.read(t, "eu-west-1", s.stacks()["eu-west-1"]))
+	compare(t, first.templates["eu-west-1"], c.read(t, "eu-west-1", stacksOf(&s)["eu-west-1"]))
 	if again := c.deploy(t, &s); again.changed["eu-west-3"] || again.changed["eu-west-1"] {
 		t.Errorf("a second deployment changed %v", again.changed)
 	}

@@ -20,6 +20,7 @@ import (
 	cftypes "github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
+	"github.com/spillwayhq/spillway/infra/settings"
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/integration/testutil/mototest"
 	"github.com/spillwayhq/spillway/shared/ssm"
@@ -101,19 +102,19 @@ type deployment struct {
 }
 
 // ask asks what exists, and returns what a deployment says of it.
-func (c *cloud) ask(t *testing.T, s *settings) (before map[string]deployed, said string) {
+func (c *cloud) ask(t *testing.T, s *settings.Settings) (before map[string]deployed, said string) {
 	t.Helper()
-	before = ask(t.Context(), mototest.Account, s.topology().Names, s.Regions)
+	before = ask(t.Context(), mototest.Account, s.Topology().Names, s.Regions)
 	var out strings.Builder
 	for _, region := range s.Regions {
-		s.tell(&out, region, before[region])
+		tell(&out, s, region, before[region])
 	}
 	return before, out.String()
 }
 
 // deploy does what `cdk deploy` does: it asks what exists, synthesises, uploads the code, and
 // creates or updates each stack.
-func (c *cloud) deploy(t *testing.T, s *settings) deployment {
+func (c *cloud) deploy(t *testing.T, s *settings.Settings) deployment {
 	t.Helper()
 	folder := t.TempDir()
 	before, said := c.ask(t, s)
@@ -123,7 +124,7 @@ func (c *cloud) deploy(t *testing.T, s *settings) deployment {
 	}
 	env := environment{version: "v1.2.3", assets: placeholders(t, folder, s), deployed: before, zoneID: zone.id(s)}
 	d := deployment{said, synthesiseWith(t, folder, s, env), map[string]bool{}}
-	for region, stack := range s.stacks() {
+	for region, stack := range stacksOf(s) {
 		if len(d.templates[region].of("AWS::CloudFront::Distribution")) > 0 {
 			continue // moto has no distributions with what ours has; cfn-lint checks them
 		}
@@ -171,9 +172,9 @@ func (c *cloud) apply(t *testing.T, region, stack, body string) bool {
 }
 
 // destroy does what `cdk destroy` does.
-func (c *cloud) destroy(t *testing.T, region string, s *settings) {
+func (c *cloud) destroy(t *testing.T, region string, s *settings.Settings) {
 	t.Helper()
-	stack := s.stacks()[region]
+	stack := stacksOf(s)[region]
 	if _, err := c.stacks(region).DeleteStack(t.Context(),
 		&cloudformation.DeleteStackInput{StackName: &stack}); err != nil {
 		t.Fatal(err)
@@ -282,7 +283,7 @@ func (c *cloud) attributes(t *testing.T, region, queue string) map[string]string
 func TestAStackIsDeployedOnceDestroyedAndItsQueuesAdopted(t *testing.T) {
 	c := newCloud(t)
 	n := topology.DefaultNames()
-	s := defaultSettings(n, "eu-west-1")
+	s := settings.Default(n, "eu-west-1")
 	c.bootstrap(t, "eu-west-1")
 	c.bootstrap(t, "us-east-1")
 

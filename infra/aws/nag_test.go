@@ -13,6 +13,7 @@ import (
 	"github.com/aws/jsii-runtime-go"
 	"github.com/cdklabs/cdk-nag-go/cdknag/v2"
 
+	"github.com/spillwayhq/spillway/infra/settings"
 	"github.com/spillwayhq/spillway/infra/topology"
 )
 
@@ -100,7 +101,7 @@ type finding struct {
 
 // nag checks the stacks of all settings and returns cdk-nag's findings, whose resources are without
 // the stack.
-func nag(t *testing.T, variants map[string]func(*settings)) (found []finding) {
+func nag(t *testing.T, variants map[string]func(*settings.Settings)) (found []finding) {
 	t.Helper()
 	folder := t.TempDir()
 	out := filepath.Join(folder, "cdk.out")
@@ -112,13 +113,13 @@ func nag(t *testing.T, variants map[string]func(*settings)) (found []finding) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := defaultSettings(names, "eu-west-1")
+		s := settings.Default(names, "eu-west-1")
 		change(&s)
 		if err := addStacks(app, &s, environment{version: "v1.2.3", assets: placeholders(t, folder, &s),
 			zoneID: someZone}); err != nil {
 			t.Fatal(err)
 		}
-		stacks = slices.AppendSeq(stacks, maps.Values(s.stacks()))
+		stacks = slices.AppendSeq(stacks, maps.Values(stacksOf(&s)))
 	}
 	props := &cdknag.NagPackProps{Reports: jsii.Bool(true),
 		ReportFormats: &[]cdknag.NagReportFormat{cdknag.NagReportFormat_JSON}}
@@ -153,16 +154,16 @@ func nag(t *testing.T, variants map[string]func(*settings)) (found []finding) {
 func TestCDKNagFindsOnlyWhatIsSuppressedWithAReason(t *testing.T) {
 	key := "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 	used := map[suppression]bool{}
-	for _, f := range nag(t, map[string]func(*settings){
-		"usual": func(s *settings) { s.Domain, s.HostedZone = "events.example.com", "example.com" },
-		"others": func(s *settings) {
-			s.IngestEndpoint, s.KMSKeys, s.Emails = endpointFunctionURL, []string{key}, []string{"ops@example.com"}
+	for _, f := range nag(t, map[string]func(*settings.Settings){
+		"usual": func(s *settings.Settings) { s.Domain, s.HostedZone = "events.example.com", "example.com" },
+		"others": func(s *settings.Settings) {
+			s.IngestEndpoint, s.KMSKeys, s.Emails = settings.FunctionURL, []string{key}, []string{"ops@example.com"}
 			s.EndpointParameter, s.ReservedConcurrency = "/others/segment-endpoint", 0
 			withStatusSite(s)
 			withArchive(s)
 		},
-		"adopted": func(s *settings) {
-			s.AdoptQueues, s.Canary, s.IngestEndpoint, s.StatusRegions = adoptAll, false, none, []string{"us-east-1"}
+		"adopted": func(s *settings.Settings) {
+			s.AdoptQueues, s.Canary, s.IngestEndpoint, s.StatusRegions = settings.AdoptAll, false, settings.None, []string{"us-east-1"}
 		},
 	}) {
 		if f.Compliance == "Compliant" || f.Compliance == "N/A" {

@@ -1,27 +1,31 @@
 package main
 
 import (
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/spillwayhq/spillway/infra/settings"
 	"github.com/spillwayhq/spillway/infra/topology"
 )
 
 // staging are the settings of a second pipeline for the account and region of the default one.
-func staging(t *testing.T, change func(*settings)) *settings {
+func staging(t *testing.T, change func(*settings.Settings)) *settings.Settings {
 	t.Helper()
 	names, err := topology.NewNames("staging")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := defaultSettings(names, "eu-west-1")
+	s := settings.Default(names, "eu-west-1")
 	change(&s)
 	return &s
 }
 
-func adoptedAndProtected(s *settings) { s.AdoptQueues, s.TerminationProtection = adoptAll, true }
+func adoptedAndProtected(s *settings.Settings) {
+	s.AdoptQueues, s.TerminationProtection = settings.AdoptAll, true
+}
 
 // physicalNames are all names that a template gives to resources, by type, and the names of its
 // exports.
@@ -48,7 +52,7 @@ func physicalNames(t template) map[string][]string {
 
 func TestTwoPipelinesInOneAccountAndRegionShareNoName(t *testing.T) {
 	first, _ := defaults(t)
-	second := once(t, staging(t, func(*settings) {}))["eu-west-1"]
+	second := once(t, staging(t, func(*settings.Settings) {}))["eu-west-1"]
 	theirs := physicalNames(second)
 	kinds := 0
 	for kind, names := range physicalNames(first) {
@@ -70,7 +74,7 @@ func TestTwoPipelinesInOneAccountAndRegionShareNoName(t *testing.T) {
 // Names also occur in ARNs, variables, policies, rules of alarms and the dashboard.
 func TestASecondPipelineMentionsNothingOfTheDefaultOne(t *testing.T) {
 	second := once(t, staging(t, adoptedAndProtected))["eu-west-1"]
-	own := once(t, staging(t, func(*settings) {}))["eu-west-1"]
+	own := once(t, staging(t, func(*settings.Settings) {}))["eu-west-1"]
 	allowed := map[string]bool{
 		"spillway":        true, // the tag application
 		"spillway-canary": true, // the write key's prefix, before the random part of the stack's ID
@@ -91,11 +95,11 @@ func TestASecondPipelineMentionsNothingOfTheDefaultOne(t *testing.T) {
 
 func TestTheStackIsCalledAfterThePipelineAndProtected(t *testing.T) {
 	for _, protect := range []bool{true, false} {
-		s := staging(t, func(*settings) {})
+		s := staging(t, func(*settings.Settings) {})
 		if protect {
 			s = staging(t, adoptedAndProtected)
 		}
-		if stack := s.stacks()["eu-west-1"]; stack != "staging-eu-west-1" {
+		if stack := stacksOf(s)["eu-west-1"]; stack != "staging-eu-west-1" {
 			t.Errorf("the stack is %s", stack)
 		}
 		if got := once(t, s)["eu-west-1"].protected; got != protect {
@@ -106,7 +110,7 @@ func TestTheStackIsCalledAfterThePipelineAndProtected(t *testing.T) {
 
 func TestTagsAndPermissionsBoundaryAreOnTheWholeStack(t *testing.T) {
 	const boundary = "arn:aws:iam::123456789012:policy/boundary"
-	tmpl := once(t, staging(t, func(s *settings) {
+	tmpl := once(t, staging(t, func(s *settings.Settings) {
 		s.PermissionsBoundary, s.Tags = boundary, map[string]string{"team": "data"}
 	}))["eu-west-1"]
 	roles := tmpl.of("AWS::IAM::Role")
@@ -131,5 +135,12 @@ func TestTagsAndPermissionsBoundaryAreOnTheWholeStack(t *testing.T) {
 	}
 	if len(roles) == 0 || tagged < 20 {
 		t.Errorf("%d roles and %d resources with tags", len(roles), tagged)
+	}
+}
+
+// The command line has no CDK to ask.
+func TestTheRegionsThatSettingsKnowAreThoseOfTheCDK(t *testing.T) {
+	if got, want := settings.Partitions(), knownRegions(); !maps.Equal(got, want) {
+		t.Errorf("settings.Partitions has %v, and the CDK %v", got, want)
 	}
 }

@@ -1,9 +1,6 @@
 package main
 
 import (
-	"encoding/json"
-	"strings"
-
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/regioninfo"
 	"github.com/aws/jsii-runtime-go"
@@ -34,31 +31,9 @@ func (p *pipeline) addOutputs() {
 	}
 	p.output(topology.OutputVersion, "the version of Spillway", jsii.String(p.version))
 	p.output(topology.OutputSettings, "the settings of this deployment, with which the next one is compared",
-		jsii.String(p.settings.kept()))
+		jsii.String(p.settings.Kept()))
 	p.output(topology.OutputCommand, "a command that lists the dead letters",
 		jsii.String("AWS_REGION="+p.region+" go run ./cmd/spillway dlq ls --name "+p.topology.Names.Pipeline))
-}
-
-// maxKept is the length of a setting's text in the output, so that all of them stay well below the
-// size of a parameter, 4 KB: long lists of tags or addresses are kept by their fingerprint.
-const maxKept = 200
-
-// kept are the effective settings as a JSON object.
-func (s *settings) kept() string {
-	texts := s.shown()
-	for name, text := range texts {
-		texts[name] = shortened(text)
-	}
-	object, _ := json.Marshal(texts) // a map of strings: it can't fail, and its keys are in order
-	return string(object)
-}
-
-// shortened is a text of at most maxKept bytes that differs as the whole text does.
-func shortened(text string) string {
-	if len(text) <= maxKept {
-		return text
-	}
-	return strings.ToValidUTF8(text[:maxKept/2], "") + "… (" + fingerprint(text) + ")"
 }
 
 // publisherQueues are the events queues of all regions, this region's first.

@@ -30,7 +30,7 @@ type queue struct {
 // next deployment would fail on their names.
 func (p *pipeline) addQueues() {
 	var key awskms.IKey
-	if arn := p.settings.kmsKey(p.region); arn != "" {
+	if arn := p.settings.KMSKey(p.region); arn != "" {
 		key = awskms.Key_FromKeyArn(p.Stack, jsii.String("Key"), jsii.String(arn))
 	}
 	// Dead-letter queues first, because the others refer to them.
@@ -55,7 +55,7 @@ func (p *pipeline) queueID(name string) string {
 }
 
 func (p *pipeline) newQueue(q topology.Queue, key awskms.IKey) awssqs.IQueue {
-	if p.settings.adopts(p.region, q.Name, p.deployed) {
+	if adopts(p.settings, p.region, q.Name, p.deployed) {
 		attributes := &awssqs.QueueAttributes{QueueArn: p.arn("sqs", q.Name)}
 		if key != nil {
 			attributes.KeyArn = key.KeyArn()
@@ -131,7 +131,7 @@ func (p *pipeline) refuseOtherQueues() error {
 		}
 	}
 	return otherQueues(p.topology.Names.Stack(p.region), p.deployed.own, made,
-		func(name string) bool { return p.settings.adopts(p.region, name, p.deployed) })
+		func(name string) bool { return adopts(p.settings, p.region, name, p.deployed) })
 }
 
 // otherQueues compares the queues that a stack has with those that a deployment makes: logical IDs

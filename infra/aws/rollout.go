@@ -9,6 +9,7 @@ import (
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
 
+	"github.com/spillwayhq/spillway/infra/settings"
 	"github.com/spillwayhq/spillway/infra/topology"
 )
 
@@ -41,7 +42,7 @@ func (p *pipeline) addLive(name string) awslambda.Alias {
 // metrics have the names of aliases and deployment groups as texts.
 func (p *pipeline) addRollout() {
 	n := p.topology.Names
-	if p.settings.Rollout != rolloutCanary {
+	if p.settings.Rollout != settings.RolloutCanary {
 		return
 	}
 	var live []topology.Function

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spillwayhq/spillway/infra/settings"
 	"github.com/spillwayhq/spillway/infra/topology"
 )
 
@@ -112,20 +113,22 @@ func TestACycleIsFoundWhereverItIsWritten(t *testing.T) {
 }
 
 // functionURL has adopted queues too, so that more tests look at the same template.
-func functionURL(s *settings) { s.IngestEndpoint, s.AdoptQueues = endpointFunctionURL, adoptAll }
+func functionURL(s *settings.Settings) {
+	s.IngestEndpoint, s.AdoptQueues = settings.FunctionURL, settings.AdoptAll
+}
 
 // rollouts are the kinds of templates, with the functions that have versions.
 var rollouts = map[string]struct {
-	change func(*settings)
+	change func(*settings.Settings)
 	live   []string
 	steps  bool // with CodeDeploy
 }{
-	"defaults": {func(*settings) {}, []string{"Deliver", "Ingest"}, true},
-	"all":      {func(s *settings) { s.Rollout = rolloutAll }, []string{"Deliver", "Ingest"}, false},
+	"defaults": {func(*settings.Settings) {}, []string{"Deliver", "Ingest"}, true},
+	"all":      {func(s *settings.Settings) { s.Rollout = settings.RolloutAll }, []string{"Deliver", "Ingest"}, false},
 	// An alias has another URL.
 	"function URL":   {functionURL, []string{"Deliver"}, true},
-	"publishers":     {func(s *settings) { s.IngestEndpoint, s.Canary = none, false }, []string{"Deliver"}, true},
-	"adopted queues": {func(s *settings) { s.AdoptQueues = adoptAll }, []string{"Deliver", "Ingest"}, true},
+	"publishers":     {func(s *settings.Settings) { s.IngestEndpoint, s.Canary = settings.None, false }, []string{"Deliver"}, true},
+	"adopted queues": {func(s *settings.Settings) { s.AdoptQueues = settings.AdoptAll }, []string{"Deliver", "Ingest"}, true},
 }
 
 func TestNothingInAStackWaitsForItself(t *testing.T) {
@@ -260,7 +263,7 @@ func TestTheAlarmOnAVersionHasItsNumberInNameAndMetrics(t *testing.T) {
 }
 
 func TestWithoutStepsThereIsNothingOfCodeDeploy(t *testing.T) {
-	tmpl := with(t, func(s *settings) { s.Rollout = rolloutAll })
+	tmpl := with(t, func(s *settings.Settings) { s.Rollout = settings.RolloutAll })
 	content := string(tmpl.content)
 	for _, word := range []string{"CodeDeploy", "codedeploy", "spillway-rollout", "VersionAlarm", "UpdatePolicy"} {
 		if strings.Contains(content, word) {
@@ -304,7 +307,7 @@ func TestTheRolloutFunctionTriesTheVersionsOfTheFunctionsThatHaveAny(t *testing.
 // What stays the same must keep its logical ID, or CloudFormation would make it anew: an alias
 // would then lose its event source for a moment.
 func TestAChangedFunctionIsANewVersionUnderTheSameAlias(t *testing.T) {
-	s := defaultSettings(topology.DefaultNames(), "eu-west-1")
+	s := settings.Default(topology.DefaultNames(), "eu-west-1")
 	ids := func(level string) (versions, others []string) {
 		s.LogLevel = level
 		for id, r := range once(t, &s)["eu-west-1"].Resources {
@@ -329,8 +332,8 @@ func TestAChangedFunctionIsANewVersionUnderTheSameAlias(t *testing.T) {
 }
 
 func TestTheRolloutIsByStepsOrAtOnce(t *testing.T) {
-	s := defaultSettings(topology.DefaultNames(), "eu-west-1")
-	if err := s.set("rollout", "half"); err == nil || err.Error() != `rollout must be canary or all, is "half"` {
+	s := settings.Default(topology.DefaultNames(), "eu-west-1")
+	if err := s.Set("rollout", "half"); err == nil || err.Error() != `rollout must be canary or all, is "half"` {
 		t.Errorf("got %v", err)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
 
+	"github.com/spillwayhq/spillway/infra/settings"
 	"github.com/spillwayhq/spillway/infra/topology"
 )
 
@@ -26,7 +27,7 @@ type environment struct {
 
 // addStacks adds the stacks of all regions to the app. The error says which of them must not be
 // deployed.
-func addStacks(app constructs.Construct, s *settings, env environment) error {
+func addStacks(app constructs.Construct, s *settings.Settings, env environment) error {
 	var errs []error
 	for _, region := range s.Regions {
 		errs = append(errs, newPipeline(app, region, s, env).refuseOtherQueues())
@@ -42,7 +43,7 @@ type stack struct {
 	awscdk.Stack
 	region   string
 	version  string
-	settings *settings
+	settings *settings.Settings
 	topology topology.Topology // what is made
 	assets   assets
 
@@ -52,29 +53,29 @@ type stack struct {
 
 // newStack begins a stack. Stacks share nothing: neither those of several regions, nor those of
 // several pipelines in one region.
-func newStack(app constructs.Construct, name, region, description string, t topology.Topology, settings *settings,
-	env environment) stack {
+func newStack(app constructs.Construct, name, region, description string, t topology.Topology,
+	chosen *settings.Settings, env environment) stack {
 	s := stack{
 		Stack: awscdk.NewStack(app, jsii.String(name), &awscdk.StackProps{
 			Description:           jsii.String(description),
 			Env:                   &awscdk.Environment{Account: optional(env.account), Region: jsii.String(region)},
 			AnalyticsReporting:    jsii.Bool(false),
-			TerminationProtection: jsii.Bool(settings.TerminationProtection),
+			TerminationProtection: jsii.Bool(chosen.TerminationProtection),
 			// On the stack and not in the template, so that another version of unchanged resources
 			// changes none.
 			Tags: &map[string]*string{"version": jsii.String(env.version)},
 		}),
-		region: region, version: env.version, settings: settings, topology: t, assets: env.assets,
+		region: region, version: env.version, settings: chosen, topology: t, assets: env.assets,
 		functions: map[string]function{},
 	}
-	tags := settings.tags()
+	tags := chosen.AllTags()
 	for _, key := range slices.Sorted(maps.Keys(tags)) {
 		awscdk.Tags_Of(s.Stack).Add(jsii.String(key), jsii.String(tags[key]), &awscdk.TagProps{
 			// CloudFormation does not accept tags for dashboards in every region.
 			ExcludeResourceTypes: jsii.Strings("AWS::CloudWatch::Dashboard"),
 		})
 	}
-	if arn := settings.PermissionsBoundary; arn != "" {
+	if arn := chosen.PermissionsBoundary; arn != "" {
 		awsiam.PermissionsBoundary_Of(s.Stack).Apply(
 			awsiam.ManagedPolicy_FromManagedPolicyArn(s.Stack, jsii.String("Boundary"), jsii.String(arn)))
 	}
@@ -92,15 +93,15 @@ type pipeline struct {
 }
 
 // newPipeline builds the pipeline of one region.
-func newPipeline(app constructs.Construct, region string, settings *settings, env environment) *pipeline {
-	t := settings.topology()
+func newPipeline(app constructs.Construct, region string, chosen *settings.Settings, env environment) *pipeline {
+	t := chosen.Topology()
 	before, asked := env.deployed[region]
 	if !asked {
 		before.err = errNotAsked
 	}
 	p := &pipeline{
 		stack: newStack(app, t.Names.Stack(region), region,
-			"Spillway: events queue, delivery to Segment, ingest endpoint for SDKs, alarms", t, settings, env),
+			"Spillway: events queue, delivery to Segment, ingest endpoint for SDKs, alarms", t, chosen, env),
 		deployed: before, zoneID: env.zoneID, queues: map[string]queue{},
 	}
 	p.addQueues()
@@ -111,8 +112,8 @@ func newPipeline(app constructs.Construct, region string, settings *settings, en
 	p.addRollout()
 	p.addSchedules()
 	p.addAlarms(map[string]awssns.Topic{
-		t.Names.AlarmTopic:  p.newTopic("Alarms", t.Names.AlarmTopic, "", settings.Emails),
-		t.Names.TicketTopic: p.newTopic("Tickets", t.Names.TicketTopic, " tickets", settings.ticketEmails()),
+		t.Names.AlarmTopic:  p.newTopic("Alarms", t.Names.AlarmTopic, "", chosen.Emails),
+		t.Names.TicketTopic: p.newTopic("Tickets", t.Names.TicketTopic, " tickets", chosen.TicketRecipients()),
 	})
 	p.addRecords()
 	p.addDashboard()

@@ -11,6 +11,7 @@ import (
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
 
+	"github.com/spillwayhq/spillway/infra/settings"
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/shared/status"
 )
@@ -27,18 +28,18 @@ type statusSite struct {
 
 // newStatusSite builds the stack of a status region. The first one has the distribution, which is
 // in no region.
-func newStatusSite(app constructs.Construct, region string, first bool, settings *settings, env environment) {
-	site := settings.statusTopology()
+func newStatusSite(app constructs.Construct, region string, first bool, chosen *settings.Settings, env environment) {
+	site := chosen.StatusTopology()
 	s := &statusSite{
 		stack: newStack(app, site.Names.StatusStack(region), region,
-			"Spillway: the status site for customers, and the function that writes it", site.Topology, settings, env),
+			"Spillway: the status site for customers, and the function that writes it", site.Topology, chosen, env),
 		site: site,
 	}
 	s.addBucket()
 	s.addFunction()
 	s.addSchedules()
 	s.addAlarms(map[string]awssns.Topic{
-		site.Names.TicketTopic: s.newTopic("Tickets", site.Names.TicketTopic, " status site", settings.ticketEmails()),
+		site.Names.TicketTopic: s.newTopic("Tickets", site.Names.TicketTopic, " status site", chosen.TicketRecipients()),
 	})
 	s.output(topology.OutputStatusBucket, "the bucket of the status site", s.bucket.BucketName())
 	if first {
@@ -91,10 +92,10 @@ func (s *statusSite) addFunction() {
 		"SPILLWAY_STATUS_QUEUES":  awscdk.Fn_Join(jsii.String(","), &queues),
 		"SPILLWAY_STATUS_BUCKETS": awscdk.Fn_Join(jsii.String(","), &buckets),
 	}
-	if s.settings.IngestEndpoint != none {
+	if s.settings.IngestEndpoint != settings.None {
 		variables["SPILLWAY_STATUS_INGEST_URL_PARAMETER"] = jsii.String(n.Parameter(topology.IngestURLParameter))
 	}
-	if s.settings.siteFile() != nil {
+	if s.settings.SiteFile() != nil {
 		variables["SPILLWAY_STATUS_SITE"] = jsii.String(topology.StatusFile)
 	}
 	f := s.newFunction(n.StatusFunction, "writes the status site every minute", variables)
@@ -119,7 +120,7 @@ func (s *statusSite) grantWatch(role awsiam.Role) {
 			"parameter"+n.Parameter(topology.IngestURLParameter)))
 	}
 	allow(role, queues, "sqs:GetQueueAttributes")
-	if s.settings.IngestEndpoint != none {
+	if s.settings.IngestEndpoint != settings.None {
 		allow(role, parameters, "ssm:GetParameter")
 	}
 }

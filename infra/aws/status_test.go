@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spillwayhq/spillway/infra/settings"
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/shared/status"
 )
@@ -17,7 +18,7 @@ import (
 const statusCertificate = "arn:aws:acm:us-east-1:123456789012:certificate/12345678-1234-1234-1234-123456789012"
 
 // withStatusSite are settings with all that a status site may have.
-func withStatusSite(s *settings) {
+func withStatusSite(s *settings.Settings) {
 	s.StatusRegions = []string{"eu-central-1", "eu-west-3"}
 	s.StatusDomain, s.StatusCertificate = "status.example.com", statusCertificate
 	s.Emails = []string{"ops@example.com"}
@@ -26,7 +27,7 @@ func withStatusSite(s *settings) {
 // statusSites are the templates of a pipeline with a status site in two regions, by region.
 func statusSites(t *testing.T) map[string]template {
 	t.Helper()
-	s := defaultSettings(topology.DefaultNames(), "eu-west-1")
+	s := settings.Default(topology.DefaultNames(), "eu-west-1")
 	withStatusSite(&s)
 	return once(t, &s)
 }
@@ -35,9 +36,9 @@ func statusSites(t *testing.T) map[string]template {
 // publishers in two.
 func simpleStatusSite(t *testing.T) template {
 	t.Helper()
-	s := defaultSettings(topology.DefaultNames(), "eu-west-1")
+	s := settings.Default(topology.DefaultNames(), "eu-west-1")
 	s.Regions, s.StatusRegions = []string{"eu-west-1", "us-west-2"}, []string{"us-east-1"}
-	s.IngestEndpoint, s.Canary = none, false
+	s.IngestEndpoint, s.Canary = settings.None, false
 	return once(t, &s)["us-east-1"]
 }
 
@@ -380,11 +381,11 @@ func TestTheSitesFileGoesIntoTheFunctionsArchive(t *testing.T) {
 		t.Fatal(err)
 	}
 	s, err := read(t, `{"statusRegion": "eu-central-1", "statusSite": "`+file+`", "statusDomain": "status.example.com", `+
-		`"statusCertificate": "`+statusCertificate+`"}`, nil)
+		`"statusCertificate": "`+statusCertificate+`"}`)
 	if err != nil {
 		t.Fatal(err)
 	}
-	functions, beside := s.functions()
+	functions, beside := functionsOf(&s)
 	last := functions[len(functions)-1]
 	if last.Name != "spillway-status" || len(beside) != 1 {
 		t.Fatalf("the functions are %v, with %v beside them", functions, beside)
@@ -448,23 +449,23 @@ func TestAWrongSettingOfTheStatusSiteHasALineThatSaysWhatItMustBe(t *testing.T) 
 			`statusSite: url must be https://status.example.com as statusDomain says, or missing, is "https://other.example.com"`},
 		{`{"statusRegion": "us-east-1", "name": "xn--shop"}`, `S3 refuses buckets whose name begins with xn--`},
 	} {
-		_, err := read(t, c.context, nil)
+		_, err := read(t, c.context)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want a line with %q", c.context, err, c.want)
 		}
 	}
 	for _, context := range []string{`{"statusRegion": "none"}`, `{"statusRegion": "us-east-1"}`,
 		`{"statusRegion": ["us-east-1", "eu-central-1"], "statusSite": "none", "statusDomain": "none"}`} {
-		if _, err := read(t, context, nil); err != nil {
+		if _, err := read(t, context); err != nil {
 			t.Errorf("%s: %v", context, err)
 		}
 	}
 }
 
 func TestStatusSitesOfTwoPipelinesShareNoName(t *testing.T) {
-	theirs := physicalNames(once(t, staging(t, func(s *settings) {
+	theirs := physicalNames(once(t, staging(t, func(s *settings.Settings) {
 		withStatusSite(s)
-		s.IngestEndpoint, s.Canary = none, false // less to synthesise
+		s.IngestEndpoint, s.Canary = settings.None, false // less to synthesise
 	}))["eu-central-1"])
 	compared := 0
 	for kind, ours := range physicalNames(statusSites(t)["eu-central-1"]) {

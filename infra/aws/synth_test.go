@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/jsii-runtime-go"
 
+	"github.com/spillwayhq/spillway/infra/settings"
 	"github.com/spillwayhq/spillway/infra/topology"
 )
 
@@ -122,23 +124,23 @@ func (r resource) at(names ...string) any {
 
 // synthesise returns the templates of the regions, where AWS was not asked what they have already.
 // It does not build the functions.
-func synthesise(tb testing.TB, folder string, s *settings) map[string]template {
+func synthesise(tb testing.TB, folder string, s *settings.Settings) map[string]template {
 	tb.Helper()
 	return synthesiseIn(tb, folder, s, nil)
 }
 
 // synthesiseIn is synthesise for regions that have something already.
-func synthesiseIn(tb testing.TB, folder string, s *settings, before map[string]deployed) map[string]template {
+func synthesiseIn(tb testing.TB, folder string, s *settings.Settings, before map[string]deployed) map[string]template {
 	tb.Helper()
 	return synthesiseWith(tb, folder, s,
 		environment{version: "v1.2.3", assets: placeholders(tb, folder, s), deployed: before})
 }
 
 // placeholders are small files in place of the built functions.
-func placeholders(tb testing.TB, folder string, s *settings) assets {
+func placeholders(tb testing.TB, folder string, s *settings.Settings) assets {
 	tb.Helper()
 	code := assets{}
-	functions, _ := s.functions()
+	functions, _ := functionsOf(s)
 	for _, f := range functions {
 		code[f.Name] = filepath.Join(folder, f.Name+".zip")
 		if err := pack(code[f.Name], packed{bootstrap, []byte(f.Name)}); err != nil {
@@ -149,9 +151,9 @@ func placeholders(tb testing.TB, folder string, s *settings) assets {
 }
 
 // synthesiseWith is synthesise in an environment, which has built functions.
-func synthesiseWith(tb testing.TB, folder string, s *settings, env environment) map[string]template {
+func synthesiseWith(tb testing.TB, folder string, s *settings.Settings, env environment) map[string]template {
 	tb.Helper()
-	if err := s.validate(knownRegions()); err != nil {
+	if err := validate(s, knownRegions()); err != nil {
 		tb.Fatal(err)
 	}
 	out := filepath.Join(folder, "cdk.out")
@@ -172,7 +174,7 @@ func synthesiseWith(tb testing.TB, folder string, s *settings, env environment) 
 		json.Unmarshal(content, &manifest) != nil {
 		tb.Fatalf("the assembly has no manifest: %v", err)
 	}
-	for region, stack := range s.stacks() {
+	for region, stack := range stacksOf(s) {
 		if kind := manifest.Artifacts[stack].Type; kind != "aws:cloudformation:stack" {
 			tb.Errorf("the manifest has %s as %q, want a stack", stack, kind)
 		}
@@ -190,8 +192,8 @@ func synthesiseWith(tb testing.TB, folder string, s *settings, env environment) 
 }
 
 // stacks are the names of all stacks, by region.
-func (s *settings) stacks() map[string]string {
-	names, stacks := s.topology().Names, map[string]string{}
+func stacksOf(s *settings.Settings) map[string]string {
+	names, stacks := s.Topology().Names, map[string]string{}
 	for _, region := range s.Regions {
 		stacks[region] = names.Stack(region)
 	}
@@ -202,9 +204,9 @@ func (s *settings) stacks() map[string]string {
 }
 
 // with synthesises one region with changed default settings.
-func with(tb testing.TB, change func(*settings)) template {
+func with(tb testing.TB, change func(*settings.Settings)) template {
 	tb.Helper()
-	s := defaultSettings(topology.DefaultNames(), "eu-west-1")
+	s := settings.Default(topology.DefaultNames(), "eu-west-1")
 	change(&s)
 	return once(tb, &s)["eu-west-1"]
 }
@@ -216,7 +218,7 @@ var made = struct {
 }{templates: map[string]map[string]template{}}
 
 // once synthesises all regions, unless a test has done so with the same settings.
-func once(tb testing.TB, s *settings) map[string]template {
+func once(tb testing.TB, s *settings.Settings) map[string]template {
 	tb.Helper()
 	made.Lock()
 	defer made.Unlock()
@@ -231,7 +233,7 @@ func once(tb testing.TB, s *settings) map[string]template {
 // for each of them would take a quarter of a second.
 func several(tb testing.TB) template {
 	tb.Helper()
-	return with(tb, func(s *settings) {
+	return with(tb, func(s *settings.Settings) {
 		s.OKNotifications, s.Runbook, s.EventBridge = false, "https://wiki.example.com/spillway", true
 		s.EndpointParameter, s.WriteKeysParameters = "/spillway/segment-endpoint", []string{"/team/keys", "partners"}
 		s.WriteKeysObject = "s3://keys-{region}/team/web.json"
@@ -242,14 +244,14 @@ func several(tb testing.TB) template {
 // without is a template in which several things are switched off.
 func without(tb testing.TB) template {
 	tb.Helper()
-	return with(tb, func(s *settings) { s.ReservedConcurrency, s.Canary, s.WriteKeysParameters = 0, false, nil })
+	return with(tb, func(s *settings.Settings) { s.ReservedConcurrency, s.Canary, s.WriteKeysParameters = 0, false, nil })
 }
 
 // defaults is the template of a deployment without settings, and its text with masked hashes of the
 // functions.
 func defaults(tb testing.TB) (template, []byte) {
 	tb.Helper()
-	t := with(tb, func(*settings) {})
+	t := with(tb, func(*settings.Settings) {})
 	return t, t.masked()
 }
 
@@ -263,4 +265,18 @@ func usual() topology.Topology {
 	o := topology.DefaultOptions()
 	o.Rollout = true
 	return topology.New(o)
+}
+
+var someRegions = map[string]string{"us-east-1": "aws", "eu-west-1": "aws", "eu-west-3": "aws", "eu-central-1": "aws",
+	"cn-north-1": "aws-cn", "cn-northwest-1": "aws-cn", "us-iso-east-1": "aws-iso"}
+
+// read is what a user with this context gets.
+func read(t *testing.T, context string) (settings.Settings, error) {
+	t.Helper()
+	var values map[string]any
+	if err := json.Unmarshal([]byte(context), &values); err != nil {
+		t.Fatal(err)
+	}
+	s, err := settings.Read("eu-west-1", values, nil, os.ReadFile)
+	return s, errors.Join(err, validate(&s, someRegions))
 }

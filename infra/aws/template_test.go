@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spillwayhq/spillway/infra/settings"
 	"github.com/spillwayhq/spillway/infra/topology"
 )
 
@@ -339,7 +340,7 @@ func TestNoStatementAllowsAWildcard(t *testing.T) {
 	key := "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 	for name, tmpl := range map[string]template{
 		"defaults":     func() template { d, _ := defaults(t); return d }(),
-		"own key":      with(t, func(s *settings) { s.KMSKeys = []string{key} }),
+		"own key":      with(t, func(s *settings.Settings) { s.KMSKeys = []string{key} }),
 		"function URL": with(t, functionURL),
 	} {
 		found := 0
@@ -384,7 +385,7 @@ func TestOnlyTheIngestEndpointIsPublic(t *testing.T) {
 	if n := len(tmpl.of("AWS::Lambda::Url")); n > 0 {
 		t.Errorf("%d function URLs beside the HTTP API", n)
 	}
-	url := with(t, func(s *settings) { s.IngestEndpoint = endpointFunctionURL })
+	url := with(t, func(s *settings.Settings) { s.IngestEndpoint = settings.FunctionURL })
 	var public []string
 	for id, r := range url.of("AWS::Lambda::Permission") {
 		if text(r.at("Principal")) != `"*"` {

@@ -5,11 +5,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spillwayhq/spillway/infra/settings"
 	"github.com/spillwayhq/spillway/infra/topology"
 )
 
 func TestQueuesThatAnEarlierStackRetainedAreAdopted(t *testing.T) {
-	tmpl := with(t, func(s *settings) { s.AdoptQueues = adoptAll })
+	tmpl := with(t, func(s *settings.Settings) { s.AdoptQueues = settings.AdoptAll })
 	if n := len(tmpl.of("AWS::SQS::Queue")); n != 0 {
 		t.Errorf("%d queues are created although they exist", n)
 	}
@@ -42,7 +43,7 @@ func TestQueuesThatAnEarlierStackRetainedAreAdopted(t *testing.T) {
 
 func TestQueuesCanBeEncryptedWithAKMSKey(t *testing.T) {
 	key := "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
-	tmpl := with(t, func(s *settings) { s.KMSKeys = []string{key} })
+	tmpl := with(t, func(s *settings.Settings) { s.KMSKeys = []string{key} })
 	for id, q := range tmpl.exactly(t, 3, "AWS::SQS::Queue") {
 		if q.at("KmsMasterKeyId") != key {
 			t.Errorf("%s is encrypted with %v", id, q.at("KmsMasterKeyId"))
@@ -71,7 +72,7 @@ func TestQueuesCanBeEncryptedWithAKMSKey(t *testing.T) {
 }
 
 func TestRegionsShareNothingAndPublishersGetTheQueuesOfAll(t *testing.T) {
-	s := defaultSettings(topology.DefaultNames(), "eu-west-1")
+	s := settings.Default(topology.DefaultNames(), "eu-west-1")
 	s.Regions, s.IngestFallbacks, s.FairQueues = []string{"us-east-1", "eu-west-1"}, false, "true"
 	templates := synthesise(t, t.TempDir(), &s)
 	for region, tmpl := range templates {
@@ -95,7 +96,7 @@ func TestRegionsShareNothingAndPublishersGetTheQueuesOfAll(t *testing.T) {
 }
 
 func TestTheIngestFunctionMaySendToTheQueuesOfTheOtherRegions(t *testing.T) {
-	s := defaultSettings(topology.DefaultNames(), "eu-west-1")
+	s := settings.Default(topology.DefaultNames(), "eu-west-1")
 	s.Regions = []string{"us-east-1", "eu-west-1"}
 	s.KMSKeys = []string{"arn:aws:kms:us-east-1:123456789012:key/11111111-1111-1111-1111-111111111111",
 		"arn:aws:kms:eu-west-1:123456789012:key/22222222-2222-2222-2222-222222222222"}
@@ -194,7 +195,7 @@ func TestTheDashboardURLIsThatOfTheRegionsPartition(t *testing.T) {
 		if region != "cn-northwest-1" && region != "us-iso-east-1" { // one with an URL, and the one without
 			continue
 		}
-		s := defaultSettings(topology.DefaultNames(), region)
+		s := settings.Default(topology.DefaultNames(), region)
 		tmpl := synthesise(t, t.TempDir(), &s)[region]
 		got, _ := tmpl.Outputs[topology.OutputDashboardURL].Value.(string)
 		if got != want {
@@ -223,7 +224,7 @@ func TestReservedConcurrencyAndCanaryCanBeSwitchedOff(t *testing.T) {
 }
 
 func TestAPipelineForPublishersHasNoIngestEndpoint(t *testing.T) {
-	tmpl := with(t, func(s *settings) { s.IngestEndpoint, s.Canary = none, false })
+	tmpl := with(t, func(s *settings.Settings) { s.IngestEndpoint, s.Canary = settings.None, false })
 	for _, kind := range []string{"AWS::ApiGatewayV2::Api", "AWS::ApiGatewayV2::Stage", "AWS::Lambda::Url",
 		"AWS::Lambda::Permission", "AWS::Events::Rule"} {
 		if n := len(tmpl.of(kind)); n != 0 {

@@ -46,29 +46,32 @@ var layers = []layer{
 	{"app", []string{"shared/app/..."}, []string{"service", "adapter", "model", "library"}},
 	{"function", []string{"functions/..."}, []string{"app", "service", "adapter", "model", "library"}},
 	{"topology", []string{"infra/topology"}, []string{"service", "adapter", "model", "library"}},
+	{"settings", []string{"infra/settings", "infra/bundle", "infra/bundle/..."},
+		[]string{"topology", "service", "adapter", "model", "library"}},
 	{"emulator", []string{
 		"infra/local/sqs/...", "infra/local/lambda/...", "infra/local/segmentd/...",
 	}, []string{"library"}},
 	{"alarms", []string{"infra/local/cloudwatch/...", "infra/local/codedeploy", "infra/local/route53"},
 		[]string{"topology", "emulator", "adapter", "library"}},
 	{"deployment", []string{"infra/aws", "infra/local"}, []string{
-		"alarms", "topology", "emulator", "app", "service", "adapter", "model", "library",
+		"alarms", "settings", "topology", "emulator", "app", "service", "adapter", "model", "library",
 	}},
 	{"drill", []string{"infra/local/virtual", "infra/local/drill/..."}, []string{
 		"drill", "deployment", "alarms", "topology", "emulator", "publisher", "app", "service", "adapter", "model", "library",
 	}},
 	{"command", []string{"cmd/spillway/..."}, []string{
-		"command", "drill", "deployment", "alarms", "topology", "emulator", "publisher", "app", "service", "adapter", "model",
+		"command", "drill", "deployment", "alarms", "settings", "topology", "emulator", "publisher", "app", "service", "adapter", "model",
 		"library",
 	}},
 	{"integration", []string{"integration/...", "events"}, []string{
-		"integration", "drill", "deployment", "alarms", "topology", "emulator", "publisher", "app", "service", "adapter",
+		"integration", "drill", "deployment", "alarms", "settings", "topology", "emulator", "publisher", "app", "service", "adapter",
 		"model", "library",
 	}},
 }
 
 // pairs are the imports within a layer whose packages else do not know each other.
 var pairs = map[string][]string{
+	"infra/bundle":                   {"infra/settings"},
 	"shared/forget":                  {"shared/deadletter"},
 	"shared/env":                     {"shared/version"},
 	"shared/spill":                   {"shared/frame", "shared/diskdir"},

@@ -1,4 +1,4 @@
-package main
+package settings
 
 import (
 	"bytes"
@@ -8,25 +8,27 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/spillwayhq/spillway/infra/topology"
 )
 
 var someRegions = map[string]string{"us-east-1": "aws", "eu-west-1": "aws", "eu-west-3": "aws", "eu-central-1": "aws",
 	"cn-north-1": "aws-cn", "cn-northwest-1": "aws-cn", "us-iso-east-1": "aws-iso"}
 
 // read is what a user with this context gets.
-func read(t *testing.T, context string, files map[string]string) (settings, error) {
+func read(t *testing.T, context string, files map[string]string) (Settings, error) {
 	t.Helper()
 	var values map[string]any
 	if err := json.Unmarshal([]byte(context), &values); err != nil {
 		t.Fatal(err)
 	}
-	s, err := readSettings("eu-west-1", values, []string{"known"}, func(name string) ([]byte, error) {
+	s, err := Read("eu-west-1", values, []string{"known"}, func(name string) ([]byte, error) {
 		if content, ok := files[name]; ok {
 			return []byte(content), nil
 		}
 		return nil, fs.ErrNotExist
 	})
-	return s, errors.Join(err, s.validate(someRegions))
+	return s, errors.Join(err, s.Validate(someRegions))
 }
 
 func TestWithoutSettingsTheTopologyIsTheDefault(t *testing.T) {
@@ -34,7 +36,9 @@ func TestWithoutSettingsTheTopologyIsTheDefault(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, want := s.topology(), usual()
+	o := topology.DefaultOptions()
+	o.Rollout = true
+	got, want := s.Topology(), topology.New(o)
 	if text(got) != text(want) {
 		t.Errorf("%s, want %s", text(got), text(want))
 	}
@@ -47,7 +51,7 @@ func TestSettingsAreReadFromContextAndFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	var shown bytes.Buffer
-	s.print(&shown)
+	s.Print(&shown)
 	for _, want := range []string{
 		"regions                  us-east-1,eu-west-1\n", "reservedConcurrency      30\n", "batchingWindowSeconds    5\n",
 		"canary                   false\n",
@@ -59,7 +63,7 @@ func TestSettingsAreReadFromContextAndFile(t *testing.T) {
 			t.Errorf("shown:\n%s\nwant %q", &shown, want)
 		}
 	}
-	if top := s.topology(); top.EventSources[0].MaximumConcurrency != 27 {
+	if top := s.Topology(); top.EventSources[0].MaximumConcurrency != 27 {
 		t.Errorf("maximum concurrency is %d", top.EventSources[0].MaximumConcurrency)
 	}
 }
@@ -163,7 +167,7 @@ func TestAWrongSettingHasALineThatSaysWhatItMustBe(t *testing.T) {
 			`adoptQueues must be auto, true, false or some of the regions, has "us-east-1"`},
 		{`{"adoptQueues": "yes"}`, `adoptQueues must be auto, true, false or some of the regions, has "yes"`},
 		{`{"terminationProtection": "off"}`, `terminationProtection must be true or false, is "off"`},
-		{`{"settings": "none.json"}`, `read the settings file none.json: file does not exist`},
+		{`{"settings": "None.json"}`, `read the settings file None.json: file does not exist`},
 		{`{"settings": "list.json"}`, `read the settings file list.json: must be a JSON object like`},
 		{`{"settings": "typo.json"}`, `unknown setting "regoins"`},
 	} {
@@ -182,7 +186,7 @@ func TestEveryWrongSettingHasALine(t *testing.T) {
 }
 
 func TestASettingsFileThatCannotBeReadIsTheOnlyError(t *testing.T) {
-	for _, context := range []string{`{"settings": "none.json"}`, `{"settings": "list.json"}`} {
+	for _, context := range []string{`{"settings": "None.json"}`, `{"settings": "list.json"}`} {
 		_, err := read(t, context, map[string]string{"list.json": "[]"})
 		if err == nil || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v, want one line", context, err)
@@ -218,19 +222,25 @@ func TestTheSettingsThatAStackKeepsMakeTheSameDeployment(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		after, err := read(t, `{"settings": "settings.json"}`, map[string]string{"settings.json": before.kept()})
-		if err != nil || after.kept() != before.kept() || text(after.topology()) != text(before.topology()) {
-			t.Errorf("%s: %v\nbefore %s\nafter  %s", context, err, before.kept(), after.kept())
+		after, err := read(t, `{"settings": "settings.json"}`, map[string]string{"settings.json": before.Kept()})
+		if err != nil || after.Kept() != before.Kept() || text(after.Topology()) != text(before.Topology()) {
+			t.Errorf("%s: %v\nbefore %s\nafter  %s", context, err, before.Kept(), after.Kept())
 		}
 	}
 	secret, err := read(t, `{"canaryWriteKey": "secret", "emails": "`+strings.Repeat("someone@example.com,", 20)+`"}`, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = read(t, `{"settings": "settings.json"}`, map[string]string{"settings.json": secret.kept()})
+	_, err = read(t, `{"settings": "settings.json"}`, map[string]string{"settings.json": secret.Kept()})
 	for _, name := range []string{"canaryWriteKey", "emails"} {
 		if err == nil || !strings.Contains(err.Error(), name+" is only the fingerprint") {
 			t.Errorf("%s was kept as a fingerprint, and reading it back says %v", name, err)
 		}
 	}
+}
+
+// text is a value in a form that can be compared.
+func text(value any) string {
+	content, _ := json.Marshal(value)
+	return string(content)
 }

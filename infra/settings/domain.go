@@ -1,12 +1,9 @@
-package main
+package settings
 
 import (
-	"fmt"
 	"regexp"
 	"slices"
 	"strings"
-
-	r53types "github.com/aws/aws-sdk-go-v2/service/route53/types"
 )
 
 var (
@@ -17,16 +14,16 @@ var (
 var (
 	domainSetting = noting(textOf("domain",
 		"be a host name in lower case that SDKs use in every region, like events.example.com, or none", isHostName,
-		func(s *settings) *string { return &s.Domain }), func(s *settings) *bool { return &s.domainGiven })
+		func(s *Settings) *string { return &s.Domain }), func(s *Settings) *bool { return &s.DomainGiven })
 	zoneSetting = noting(textOf("hostedZone",
 		"be the name of a public hosted zone of Route 53 in lower case, like example.com, or none", isHostName,
-		func(s *settings) *string { return &s.HostedZone }), func(s *settings) *bool { return &s.zoneGiven })
+		func(s *Settings) *string { return &s.HostedZone }), func(s *Settings) *bool { return &s.ZoneGiven })
 )
 
 // noting is a setting that notes that it was given, be it as none.
-func noting(is setting, given func(*settings) *bool) setting {
+func noting(is setting, given func(*Settings) *bool) setting {
 	read := is.read
-	is.read = func(s *settings, text string) error {
+	is.read = func(s *Settings, text string) error {
 		*given(s) = true
 		return read(s, text)
 	}
@@ -44,29 +41,29 @@ func isZoneID(text string) error {
 	return nil
 }
 
-// certificateIn is the region of the certificate with that ARN, empty if it is not one.
-func certificateIn(arn string) string {
+// RegionOfCertificate is the region of the certificate with that ARN, empty if it is not one.
+func RegionOfCertificate(arn string) string {
 	if m := regionalCertificate.FindStringSubmatch(arn); m != nil {
 		return m[1]
 	}
 	return ""
 }
 
-// certificate is the ARN of the settings' certificate in a region, empty if there is none.
-func (s *settings) certificate(region string) string {
+// Certificate is the ARN of the settings' certificate in a region, empty if there is none.
+func (s *Settings) Certificate(region string) string {
 	for _, arn := range s.Certificates {
-		if certificateIn(arn) == region {
+		if RegionOfCertificate(arn) == region {
 			return arn
 		}
 	}
 	return ""
 }
 
-// domainURL is what SDKs use in every region.
-func (s *settings) domainURL() string { return "https://" + s.Domain }
+// DomainURL is what SDKs use in every region.
+func (s *Settings) DomainURL() string { return "https://" + s.Domain }
 
 // validateDomain checks what the settings of the domain say together.
-func (s *settings) validateDomain(fail func(string, ...any)) {
+func (s *Settings) validateDomain(fail func(string, ...any)) {
 	if s.Domain == "" {
 		for _, needs := range [...]struct {
 			name string
@@ -82,19 +79,12 @@ func (s *settings) validateDomain(fail func(string, ...any)) {
 	if isHostName(s.Domain) != nil || s.HostedZone != "" && isHostName(s.HostedZone) != nil {
 		return // which the setting's own line says
 	}
-	if s.IngestEndpoint != endpointHTTPAPI {
-		fail("domain needs ingestEndpoint=%s, because nothing else can have a domain of its own, is %s", endpointHTTPAPI,
+	if s.IngestEndpoint != HTTPAPI {
+		fail("domain needs ingestEndpoint=%s, because nothing else can have a domain of its own, is %s", HTTPAPI,
 			s.IngestEndpoint)
 	}
 	if len(s.Regions) > 1 && !s.Canary {
 		fail("domain needs canary=true with several regions, because nothing else tells Route 53 that one of them has failed")
-	}
-	for _, region := range s.Regions { // of which AWS's library knows those that Route 53 does
-		if !slices.Contains(r53types.ResourceRecordSetRegion("").Values(), r53types.ResourceRecordSetRegion(region)) ||
-			!slices.Contains(r53types.CloudWatchRegion("").Values(), r53types.CloudWatchRegion(region)) {
-			fail("domain: Route 53 has no latency records for %s, or does not read alarms there, as far as this version knows",
-				region)
-		}
 	}
 	if s.Domain == s.StatusDomain {
 		fail("domain and statusDomain must differ, both are %s", s.Domain)
@@ -109,14 +99,14 @@ func (s *settings) validateDomain(fail func(string, ...any)) {
 	s.validateCertificates(fail)
 }
 
-func (s *settings) validateCertificates(fail func(string, ...any)) {
+func (s *Settings) validateCertificates(fail func(string, ...any)) {
 	right := true // otherwise a region's may be missing only because its ARN is wrong
 	wrong := func(format string, args ...any) {
 		right = false
 		fail(format, args...)
 	}
 	for i, arn := range s.Certificates {
-		region := certificateIn(arn)
+		region := RegionOfCertificate(arn)
 		switch {
 		case region == "":
 			wrong("certificates must be ARNs like arn:aws:acm:eu-west-1:123456789012:certificate/"+
@@ -124,13 +114,13 @@ func (s *settings) validateCertificates(fail func(string, ...any)) {
 		case !slices.Contains(s.Regions, region):
 			wrong("certificates must be of the regions %s, because an API reads only those of its own, has one of %s: request "+
 				"another one there", strings.Join(s.Regions, ","), region)
-		case s.certificate(region) != arn || slices.Contains(s.Certificates[:i], arn):
+		case s.Certificate(region) != arn || slices.Contains(s.Certificates[:i], arn):
 			wrong("certificates must be one for each region, has several of %s", region)
 		}
 	}
 	for _, region := range s.Regions {
 		switch {
-		case s.certificate(region) != "" || !right:
+		case s.Certificate(region) != "" || !right:
 		case s.HostedZone == "":
 			fail("certificates has none of %s, and without hostedZone no stack can have one validated: request it there, and "+
 				"give its ARN", region)
@@ -139,24 +129,4 @@ func (s *settings) validateCertificates(fail func(string, ...any)) {
 				"shorter, and give its ARN in certificates", maxCommonName, len(s.Domain), region)
 		}
 	}
-}
-
-// checkGiven fails for a deployment that would take the name away, or its records, only because a
-// setting was forgotten. Other settings have their default again then; these are the address of all
-// SDKs.
-func (s *settings) checkGiven(before map[string]deployed) error {
-	for _, region := range s.Regions {
-		stack, was := s.topology().Names.Stack(region), before[region].settings
-		had := func(name string) bool { return was[name] != "" && was[name] != none }
-		switch {
-		case s.Domain == "" && !s.domainGiven && had("domain"):
-			return fmt.Errorf("domain: %s is deployed behind %s, and without the setting SDKs would find nothing there: give "+
-				"domain=%s, or domain=%s if it shall go", stack, was["domain"], was["domain"], none)
-		case s.Domain != "" && s.Domain == was["domain"] && s.HostedZone == "" && !s.zoneGiven && had("hostedZone"):
-			return fmt.Errorf("hostedZone: %s made the records of %s in %s, and without the setting it would delete them: give "+
-				"hostedZone=%s, or hostedZone=%s if they are made elsewhere", stack, s.Domain, was["hostedZone"],
-				was["hostedZone"], none)
-		}
-	}
-	return nil
 }

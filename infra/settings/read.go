@@ -1,4 +1,4 @@
-package main
+package settings
 
 import (
 	"cmp"
@@ -19,8 +19,8 @@ import (
 type setting struct {
 	name string
 	must string // what the value must be, as an error says it; empty: the error of read says it
-	read func(*settings, string) error
-	show func(*settings) string
+	read func(*Settings, string) error
+	show func(*Settings) string
 }
 
 // errInvalid is an error of a setting's read that has nothing to add to what the value must be.
@@ -29,82 +29,82 @@ var errInvalid = errors.New("invalid")
 // allSettings are shown in this order.
 var allSettings = [...]setting{
 	nameSetting,
-	listOf("regions", "be AWS regions, like us-east-1,eu-west-1", func(s *settings) *[]string { return &s.Regions }),
+	listOf("regions", "be AWS regions, like us-east-1,eu-west-1", func(s *Settings) *[]string { return &s.Regions }),
 	reservedConcurrency,
 	maximumConcurrency,
-	numberOf("batchSize", "be 1 to 10000 messages", func(s *settings) *int { return &s.BatchSize }),
-	numberOf("batchingWindowSeconds", "be 0 to 300", func(s *settings) *int { return &s.BatchingWindowSeconds }),
+	numberOf("batchSize", "be 1 to 10000 messages", func(s *Settings) *int { return &s.BatchSize }),
+	numberOf("batchingWindowSeconds", "be 0 to 300", func(s *Settings) *int { return &s.BatchingWindowSeconds }),
 	numberOf("logRetentionDays", "be 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180 or 365",
-		func(s *settings) *int { return &s.LogRetentionDays }),
-	choiceOf("logLevel", func(s *settings) *string { return &s.LogLevel }, "debug", "info", "warn", "error"),
-	choiceOf("architecture", func(s *settings) *string { return &s.Architecture }, "arm64", "x86_64"),
-	choiceOf("rollout", func(s *settings) *string { return &s.Rollout }, rolloutCanary, rolloutAll),
-	choiceOf("ingestEndpoint", func(s *settings) *string { return &s.IngestEndpoint }, endpointHTTPAPI,
-		endpointFunctionURL, none),
-	switchOf("ingestFallbacks", func(s *settings) *bool { return &s.IngestFallbacks }),
-	numberOf("requestsPerSecond", "be 1 to 10000", func(s *settings) *int { return &s.RequestsPerSecond }),
+		func(s *Settings) *int { return &s.LogRetentionDays }),
+	choiceOf("logLevel", func(s *Settings) *string { return &s.LogLevel }, "debug", "info", "warn", "error"),
+	choiceOf("architecture", func(s *Settings) *string { return &s.Architecture }, "arm64", "x86_64"),
+	choiceOf("rollout", func(s *Settings) *string { return &s.Rollout }, RolloutCanary, RolloutAll),
+	choiceOf("ingestEndpoint", func(s *Settings) *string { return &s.IngestEndpoint }, HTTPAPI,
+		FunctionURL, None),
+	switchOf("ingestFallbacks", func(s *Settings) *bool { return &s.IngestFallbacks }),
+	numberOf("requestsPerSecond", "be 1 to 10000", func(s *Settings) *int { return &s.RequestsPerSecond }),
 	textOf("publicURL", "be a scheme and host, like https://events.example.com, or none", isHTTPS,
-		func(s *settings) *string { return &s.PublicURL }),
+		func(s *Settings) *string { return &s.PublicURL }),
 	textOf("pathPrefix", "be a path like /events, or none", isPathPrefix,
-		func(s *settings) *string { return &s.PathPrefix }),
-	choiceOf("fairQueues", func(s *settings) *string { return &s.FairQueues }, fairAuto, "true", "false"),
+		func(s *Settings) *string { return &s.PathPrefix }),
+	choiceOf("fairQueues", func(s *Settings) *string { return &s.FairQueues }, FairAuto, "true", "false"),
 	domainSetting,
 	zoneSetting,
 	textOf("hostedZoneId", "be the ID of a hosted zone, like Z0123456789ABCDEFGHIJ, or none", isZoneID,
-		func(s *settings) *string { return &s.HostedZoneID }),
+		func(s *Settings) *string { return &s.HostedZoneID }),
 	listOf("certificates", "be the ARNs of certificates, at most one for each region",
-		func(s *settings) *[]string { return &s.Certificates }),
+		func(s *Settings) *[]string { return &s.Certificates }),
 	segmentEndpoint,
 	textOf("segmentEndpointParameter", "be the name of an SSM parameter, like /spillway/segment-endpoint, or none",
-		isParameter, func(s *settings) *string { return &s.EndpointParameter }),
+		isParameter, func(s *Settings) *string { return &s.EndpointParameter }),
 	textOf("writeKeyParameter", "be the name of an SSM parameter, like /spillway/write-key, or none", isParameter,
-		func(s *settings) *string { return &s.WriteKeyParameter }),
+		func(s *Settings) *string { return &s.WriteKeyParameter }),
 	listOf("writeKeysParameter", "be the name of an SSM parameter, like /spillway/write-keys, or several separated by "+
-		"commas, or none", func(s *settings) *[]string { return &s.WriteKeysParameters }),
+		"commas, or none", func(s *Settings) *[]string { return &s.WriteKeysParameters }),
 	writeKeysObject,
-	switchOf("canary", func(s *settings) *bool { return &s.Canary }),
+	switchOf("canary", func(s *Settings) *bool { return &s.Canary }),
 	textOf("canaryWriteKey", "be the write key of a Segment source for the canary, or none", isWriteKey,
-		func(s *settings) *string { return &s.CanaryWriteKey }),
-	listOf("emails", "be e-mail addresses, like ops@example.com", func(s *settings) *[]string { return &s.Emails }),
+		func(s *Settings) *string { return &s.CanaryWriteKey }),
+	listOf("emails", "be e-mail addresses, like ops@example.com", func(s *Settings) *[]string { return &s.Emails }),
 	ticketEmails,
-	switchOf("okNotifications", func(s *settings) *bool { return &s.OKNotifications }),
-	switchOf("eventBridge", func(s *settings) *bool { return &s.EventBridge }),
-	switchOf("archive", func(s *settings) *bool { return &s.Archive }),
+	switchOf("okNotifications", func(s *Settings) *bool { return &s.OKNotifications }),
+	switchOf("eventBridge", func(s *Settings) *bool { return &s.EventBridge }),
+	switchOf("archive", func(s *Settings) *bool { return &s.Archive }),
 	archiveDays,
-	switchOf("archiveTable", func(s *settings) *bool { return &s.ArchiveTable }),
+	switchOf("archiveTable", func(s *Settings) *bool { return &s.ArchiveTable }),
 	textOf("runbook", "be the URL of a runbook with the sections of docs/runbook.md, or none for the public one", isPage,
-		func(s *settings) *string { return &s.Runbook }),
-	listOf("kmsKeys", "be the ARN of a KMS key for each region", func(s *settings) *[]string { return &s.KMSKeys }),
+		func(s *Settings) *string { return &s.Runbook }),
+	listOf("kmsKeys", "be the ARN of a KMS key for each region", func(s *Settings) *[]string { return &s.KMSKeys }),
 	textOf("permissionsBoundary", "be the ARN of an IAM policy, like arn:aws:iam::123456789012:policy/boundary, or none",
-		isPolicyARN, func(s *settings) *string { return &s.PermissionsBoundary }),
+		isPolicyARN, func(s *Settings) *string { return &s.PermissionsBoundary }),
 	tagsSetting,
-	switchOf("terminationProtection", func(s *settings) *bool { return &s.TerminationProtection }),
+	switchOf("terminationProtection", func(s *Settings) *bool { return &s.TerminationProtection }),
 	adoptQueues,
 	statusRegion,
 	textOf("statusDomain", "be the status site's host name, like status.example.com, or none", isHostName,
-		func(s *settings) *string { return &s.StatusDomain }),
+		func(s *Settings) *string { return &s.StatusDomain }),
 	textOf("statusCertificate", "be the ARN of a certificate in us-east-1, like arn:aws:acm:us-east-1:123456789012:"+
 		"certificate/12345678-1234-1234-1234-123456789012, or none", isCertificate,
-		func(s *settings) *string { return &s.StatusCertificate }),
+		func(s *Settings) *string { return &s.StatusCertificate }),
 	statusSiteFile,
 }
 
 var nameSetting = setting{
 	"name", "", // its error says all
-	func(s *settings, text string) error {
+	func(s *Settings, text string) error {
 		names, err := topology.NewNames(text)
 		if err == nil {
 			s.Name = names.Pipeline
 		}
 		return err
 	},
-	func(s *settings) string { return s.Name },
+	func(s *Settings) string { return s.Name },
 }
 
 var reservedConcurrency = setting{
 	"reservedConcurrency", fmt.Sprintf("be at least %d, two for each event source, or none", topology.MinReserved),
-	func(s *settings, text string) error {
-		if text == none {
+	func(s *Settings, text string) error {
+		if text == None {
 			s.ReservedConcurrency = 0
 			return nil
 		}
@@ -115,9 +115,9 @@ var reservedConcurrency = setting{
 		s.ReservedConcurrency = n
 		return nil
 	},
-	func(s *settings) string {
+	func(s *Settings) string {
 		if s.ReservedConcurrency == 0 {
-			return none
+			return None
 		}
 		return strconv.Itoa(s.ReservedConcurrency)
 	},
@@ -125,16 +125,16 @@ var reservedConcurrency = setting{
 
 var maximumConcurrency = setting{
 	"maximumConcurrency", "be 2 to 1000, at most the reserved concurrency without the 2 of the bulk queue",
-	numberOf("", "", func(s *settings) *int { return &s.MaximumConcurrency }).read,
-	func(s *settings) string {
-		t := s.topology()
+	numberOf("", "", func(s *Settings) *int { return &s.MaximumConcurrency }).read,
+	func(s *Settings) string {
+		t := s.Topology()
 		return strconv.Itoa(t.EventSources[0].MaximumConcurrency)
 	},
 }
 
 var archiveDays = setting{
 	"archiveDays", fmt.Sprintf("be 1 to %d", topology.MaxArchiveDays),
-	func(s *settings, text string) error {
+	func(s *Settings, text string) error {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 1 || n > topology.MaxArchiveDays {
 			return errInvalid
@@ -142,35 +142,35 @@ var archiveDays = setting{
 		s.ArchiveDays = n
 		return nil
 	},
-	func(s *settings) string { return strconv.Itoa(s.ArchiveDays) },
+	func(s *Settings) string { return strconv.Itoa(s.ArchiveDays) },
 }
 
 var ticketEmails = setting{
 	"ticketEmails", "be e-mail addresses, or none",
-	func(s *settings, text string) error {
+	func(s *Settings, text string) error {
 		s.TicketEmails = append([]string{}, split(text)...) // not nil: none is nobody
 		return nil
 	},
-	func(s *settings) string { return joined(s.ticketEmails()) },
+	func(s *Settings) string { return joined(s.TicketRecipients()) },
 }
 
 // writeKeysObject takes the place of the parameter that a deployment has by default. Settings are
 // read in the order of their names, so that a writeKeysParameter beside it holds.
 var writeKeysObject = setting{
-	"writeKeysObject", "", func(s *settings, text string) error {
-		if s.WriteKeysObject = ""; text == none {
+	"writeKeysObject", "", func(s *Settings, text string) error {
+		if s.WriteKeysObject = ""; text == None {
 			return nil
 		}
 		s.WriteKeysObject, s.WriteKeysParameters = text, nil
-		_, _, err := s3.ParseURI(s.keysObject("us-east-1"))
+		_, _, err := s3.ParseURI(s.KeysObject("us-east-1"))
 		return err
 	},
-	func(s *settings) string { return cmp.Or(s.WriteKeysObject, none) },
+	func(s *Settings) string { return cmp.Or(s.WriteKeysObject, None) },
 }
 
 var segmentEndpoint = setting{
 	"segmentEndpoint", "be us, eu or a URL",
-	func(s *settings, text string) error {
+	func(s *Settings, text string) error {
 		switch text {
 		case "us":
 			text = segment.EndpointUS
@@ -181,27 +181,27 @@ var segmentEndpoint = setting{
 		_, err := segment.NewClient(segment.Config{Endpoint: text})
 		return err
 	},
-	func(s *settings) string { return s.SegmentEndpoint },
+	func(s *Settings) string { return s.SegmentEndpoint },
 }
 
 var adoptQueues = setting{
 	"adoptQueues", "be auto, true, false or some of the regions",
-	func(s *settings, text string) error {
+	func(s *Settings, text string) error {
 		s.AdoptQueues = strings.Join(split(text), ",")
 		if value, err := strconv.ParseBool(text); err == nil {
 			s.AdoptQueues = strconv.FormatBool(value)
 		}
 		if s.AdoptQueues == "" {
-			s.AdoptQueues = adoptNone
+			s.AdoptQueues = AdoptNone
 		}
 		return nil
 	},
-	func(s *settings) string { return s.AdoptQueues },
+	func(s *Settings) string { return s.AdoptQueues },
 }
 
 var tagsSetting = setting{
 	"tags", "be key=value pairs, like team=data,env=prod",
-	func(s *settings, text string) error {
+	func(s *Settings, text string) error {
 		s.Tags = nil
 		for _, pair := range split(text) {
 			key, value, ok := strings.Cut(pair, "=")
@@ -218,7 +218,7 @@ var tagsSetting = setting{
 		}
 		return nil
 	},
-	func(s *settings) string { return joined(pairs(s.Tags)) },
+	func(s *Settings) string { return joined(pairs(s.Tags)) },
 }
 
 // pairs are key=value, in the order of the keys.
@@ -234,7 +234,7 @@ func pairs[V any](values map[string]V) []string {
 func split(text string) []string {
 	var parts []string
 	for part := range strings.SplitSeq(text, ",") {
-		if part = strings.TrimSpace(part); part != "" && part != none {
+		if part = strings.TrimSpace(part); part != "" && part != None {
 			parts = append(parts, part)
 		}
 	}
@@ -243,14 +243,14 @@ func split(text string) []string {
 
 func joined(parts []string) string {
 	if len(parts) == 0 {
-		return none
+		return None
 	}
 	return strings.Join(parts, ",")
 }
 
-func textOf(name, must string, valid func(string) error, field func(*settings) *string) setting {
-	return setting{name, must, func(s *settings, text string) error {
-		if text == none {
+func textOf(name, must string, valid func(string) error, field func(*Settings) *string) setting {
+	return setting{name, must, func(s *Settings, text string) error {
+		if text == None {
 			text = ""
 		}
 		*field(s) = text
@@ -258,59 +258,61 @@ func textOf(name, must string, valid func(string) error, field func(*settings) *
 			return nil
 		}
 		return valid(text)
-	}, func(s *settings) string {
+	}, func(s *Settings) string {
 		if *field(s) == "" {
-			return none
+			return None
 		}
 		return *field(s)
 	}}
 }
 
-func listOf(name, must string, field func(*settings) *[]string) setting {
-	return setting{name, must, func(s *settings, text string) error {
+func listOf(name, must string, field func(*Settings) *[]string) setting {
+	return setting{name, must, func(s *Settings, text string) error {
 		*field(s) = split(text)
 		return nil
-	}, func(s *settings) string { return joined(*field(s)) }}
+	}, func(s *Settings) string { return joined(*field(s)) }}
 }
 
-func numberOf(name, must string, field func(*settings) *int) setting {
-	return setting{name, must, func(s *settings, text string) error {
+func numberOf(name, must string, field func(*Settings) *int) setting {
+	return setting{name, must, func(s *Settings, text string) error {
 		n, err := strconv.Atoi(text)
 		if err != nil { // the default remains, so that validate does not report the same mistake again
 			return errInvalid
 		}
 		*field(s) = n
 		return nil
-	}, func(s *settings) string { return strconv.Itoa(*field(s)) }}
+	}, func(s *Settings) string { return strconv.Itoa(*field(s)) }}
 }
 
-func choiceOf(name string, field func(*settings) *string, choices ...string) setting {
-	return setting{name, "be " + strings.Join(choices, " or "), func(s *settings, text string) error {
+func choiceOf(name string, field func(*Settings) *string, choices ...string) setting {
+	return setting{name, "be " + strings.Join(choices, " or "), func(s *Settings, text string) error {
 		*field(s) = text
 		if !slices.Contains(choices, text) {
 			return errInvalid
 		}
 		return nil
-	}, func(s *settings) string { return *field(s) }}
+	}, func(s *Settings) string { return *field(s) }}
 }
 
-func switchOf(name string, field func(*settings) *bool) setting {
-	return setting{name, "be true or false", func(s *settings, text string) error {
+func switchOf(name string, field func(*Settings) *bool) setting {
+	return setting{name, "be true or false", func(s *Settings, text string) error {
 		value, err := strconv.ParseBool(text)
 		if err != nil {
 			return errInvalid
 		}
 		*field(s) = value
 		return nil
-	}, func(s *settings) string { return strconv.FormatBool(*field(s)) }}
+	}, func(s *Settings) string { return strconv.FormatBool(*field(s)) }}
 }
 
-// readSettings reads the context of a CDK app over the defaults of a deployment to region. Keys
-// with a colon, a slash or an @ are CDK's own, and so are those of known. The error has a line for
-// each wrong value, which says what it must be.
-func readSettings(region string, context map[string]any, known []string,
-	readFile func(string) ([]byte, error)) (settings, error) {
-	s := defaultSettings(topology.DefaultNames(), region)
+// Read reads settings over the defaults of a deployment to region: context has values by their
+// names, as a CDK app gets them, and its value "settings" is the name of a JSON file with others,
+// which readFile reads. Values beside the file's hold. Keys with a colon, a slash or an @ are the
+// CDK's own, and so are those of known: they are skipped. The error has a line for each wrong value,
+// which says what it must be. Validate checks the settings together.
+func Read(region string, context map[string]any, known []string,
+	readFile func(string) ([]byte, error)) (Settings, error) {
+	s := Default(topology.DefaultNames(), region)
 	values := map[string]any{}
 	if file, ok := context["settings"]; ok {
 		content, err := readFile(fmt.Sprint(file))
@@ -328,17 +330,17 @@ func readSettings(region string, context map[string]any, known []string,
 		}
 	}
 	if names, err := topology.NewNames(flat(values["name"])); err == nil {
-		s = defaultSettings(names, region) // other defaults depend on the name
+		s = Default(names, region) // other defaults depend on the name
 	}
 	var errs []error
 	for _, key := range slices.Sorted(maps.Keys(values)) {
-		errs = append(errs, s.set(key, flat(values[key])))
+		errs = append(errs, s.Set(key, flat(values[key])))
 	}
 	return s, errors.Join(errs...)
 }
 
-// set changes the setting with that name.
-func (s *settings) set(name, value string) error {
+// Set changes the setting with that name.
+func (s *Settings) Set(name, value string) error {
 	i := slices.IndexFunc(allSettings[:], func(s setting) bool { return s.name == name })
 	if i < 0 {
 		return fmt.Errorf("unknown setting %q (known: %s)", name, strings.Join(settingNames(), ", "))
@@ -373,8 +375,11 @@ func flat(value any) string {
 	return fmt.Sprint(value)
 }
 
-func settingNames() []string {
-	all := []string{"settings"}
+func settingNames() []string { return append([]string{"settings"}, Names()...) }
+
+// Names are the names of all settings, in the order in which they are shown.
+func Names() []string {
+	var all []string
 	for _, s := range allSettings {
 		all = append(all, s.name)
 	}

@@ -1,4 +1,4 @@
-package main
+package settings
 
 import (
 	"encoding/json"
@@ -18,27 +18,27 @@ var statusRegion = setting{
 	"statusRegion", "be one or two AWS regions, none of them the pipeline's, like eu-central-1 or " +
 		"eu-central-1,eu-west-3, " +
 		"or none",
-	func(s *settings, text string) error {
+	func(s *Settings, text string) error {
 		s.StatusRegions = split(text)
-		if len(s.StatusRegions) == 0 && text != none {
+		if len(s.StatusRegions) == 0 && text != None {
 			return errInvalid
 		}
 		return nil
 	},
-	func(s *settings) string { return joined(s.StatusRegions) },
+	func(s *Settings) string { return joined(s.StatusRegions) },
 }
 
 var statusSiteFile = setting{
 	"statusSite", "", // its error says all
-	func(s *settings, text string) (err error) {
-		if s.StatusSite = text; text == none {
+	func(s *Settings, text string) (err error) {
+		if s.StatusSite = text; text == None {
 			s.StatusSite = ""
 			return nil
 		}
 		s.statusSite, err = status.LoadSite(text)
 		return err
 	},
-	func(s *settings) string { return joined(split(s.StatusSite)) },
+	func(s *Settings) string { return joined(split(s.StatusSite)) },
 }
 
 var (
@@ -69,7 +69,7 @@ func isCertificate(text string) error {
 }
 
 // validateStatus checks what the settings of the status site say together.
-func (s *settings) validateStatus(fail func(string, ...any), partitions map[string]string) {
+func (s *Settings) validateStatus(fail func(string, ...any), partitions map[string]string) {
 	if len(s.StatusRegions) > maxStatusRegions {
 		fail("statusRegion must be at most %d regions, are %d", maxStatusRegions, len(s.StatusRegions))
 	}
@@ -101,29 +101,29 @@ func (s *settings) validateStatus(fail func(string, ...any), partitions map[stri
 		fail("statusDomain and statusCertificate belong together: the certificate, in %s, must be of that domain",
 			certificateRegion)
 	}
-	if s.StatusDomain != "" && s.statusSite.URL != "" && strings.TrimSuffix(s.statusSite.URL, "/") != s.statusURL() {
-		fail("statusSite: url must be %s as statusDomain says, or missing, is %q", s.statusURL(), s.statusSite.URL)
+	if s.StatusDomain != "" && s.statusSite.URL != "" && strings.TrimSuffix(s.statusSite.URL, "/") != s.StatusURL() {
+		fail("statusSite: url must be %s as statusDomain says, or missing, is %q", s.StatusURL(), s.statusSite.URL)
 	}
 	if len(s.StatusRegions) > 0 {
-		site := s.statusTopology()
+		site := s.StatusTopology()
 		if err := site.Validate(); err != nil {
 			fail("%w", err)
 		}
 	}
 }
 
-// statusTopology is what each status region has with these settings.
-func (s *settings) statusTopology() topology.StatusSite { return topology.NewStatusSite(s.options()) }
+// StatusTopology is what each status region has with these settings.
+func (s *Settings) StatusTopology() topology.StatusSite { return topology.NewStatusSite(s.Options()) }
 
-// statusURL is where the site is served on a domain of one's own.
-func (s *settings) statusURL() string { return "https://" + s.StatusDomain }
+// StatusURL is where the site is served on a domain of one's own.
+func (s *Settings) StatusURL() string { return "https://" + s.StatusDomain }
 
-// siteFile is the file with the site's title, logo and links that the status function reads; nil:
+// SiteFile is the file with the site's title, logo and links that the status function reads; nil:
 // it needs none.
-func (s *settings) siteFile() []byte {
+func (s *Settings) SiteFile() []byte {
 	site := s.statusSite
 	if s.StatusDomain != "" {
-		site.URL = s.statusURL()
+		site.URL = s.StatusURL()
 	}
 	content, _ := json.Marshal(site) // texts in a struct: it can't fail
 	if string(content) == "{}" {

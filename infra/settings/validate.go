@@ -1,4 +1,4 @@
-package main
+package settings
 
 import (
 	"errors"
@@ -15,9 +15,9 @@ import (
 	"github.com/spillwayhq/spillway/shared/ingest"
 )
 
-// validate checks what the settings say together, and each value that no single one can know:
+// Validate checks what the settings say together, and each value that no single one can know:
 // partitions has that of each region that exists. The error has a line for each.
-func (s *settings) validate(partitions map[string]string) error {
+func (s *Settings) Validate(partitions map[string]string) error {
 	var errs []error
 	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if _, err := topology.NewNames(s.Name); err != nil {
@@ -37,7 +37,7 @@ func (s *settings) validate(partitions map[string]string) error {
 				partitions[s.Regions[0]], region, partitions[region])
 		}
 	}
-	if s.AdoptQueues != adoptAuto && s.AdoptQueues != adoptAll && s.AdoptQueues != adoptNone {
+	if s.AdoptQueues != AdoptAuto && s.AdoptQueues != AdoptAll && s.AdoptQueues != AdoptNone {
 		for _, region := range split(s.AdoptQueues) {
 			if !slices.Contains(s.Regions, region) {
 				fail("adoptQueues must be auto, true, false or some of the regions, has %q", region)
@@ -67,13 +67,13 @@ func (s *settings) validate(partitions map[string]string) error {
 	if s.RequestsPerSecond < 1 || s.RequestsPerSecond > 10_000 {
 		fail("requestsPerSecond must be 1 to 10000, is %d", s.RequestsPerSecond)
 	}
-	if s.Canary && s.IngestEndpoint == none {
+	if s.Canary && s.IngestEndpoint == None {
 		fail("the canary needs an ingest endpoint: canary must be false with ingestEndpoint none")
 	}
 	if s.ArchiveTable && !s.Archive {
 		fail("archiveTable needs archive=true, because the table is over the archive's bucket")
 	}
-	t := s.topology()
+	t := s.Topology()
 	return errors.Join(append(errs, t.Validate())...)
 }
 
@@ -85,7 +85,7 @@ func validateEmails(fail func(string, ...any), name string, addresses []string) 
 	}
 }
 
-func (s *settings) validateKeys(fail func(string, ...any)) {
+func (s *Settings) validateKeys(fail func(string, ...any)) {
 	for _, key := range s.KMSKeys {
 		if keyRegion(key) == "" {
 			fail("kmsKeys must be ARNs like arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab, "+
@@ -93,7 +93,7 @@ func (s *settings) validateKeys(fail func(string, ...any)) {
 		}
 	}
 	for _, region := range s.Regions {
-		if len(s.KMSKeys) > 0 && s.kmsKey(region) == "" {
+		if len(s.KMSKeys) > 0 && s.KMSKey(region) == "" {
 			fail("kmsKeys must have a key of each region, has none of %s", region)
 		}
 	}
@@ -109,8 +109,8 @@ const (
 
 var tagText = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$`)
 
-func (s *settings) validateTags(fail func(string, ...any)) {
-	own := (&settings{}).tags()
+func (s *Settings) validateTags(fail func(string, ...any)) {
+	own := (&Settings{}).AllTags()
 	for _, pair := range pairs(s.Tags) {
 		key, value, _ := strings.Cut(pair, "=")
 		_, taken := own[key]
