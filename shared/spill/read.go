@@ -16,7 +16,9 @@ import (
 type Record struct {
 	Data     []byte
 	Appended time.Time
+	Tag      any // what AppendTagged of this process was given for it; nil: nothing
 	segment  *segment
+	offset   int64
 	index    int
 }
 
@@ -133,7 +135,7 @@ func (r *reader) parse(into []Record, s *segment, limit int64) int {
 		switch state {
 		case frame.Whole:
 			found.add(at.endOfDamage())
-			into[n] = Record{Data: f.Data, Appended: time.Unix(0, f.Stamp), segment: s}
+			into[n] = Record{Data: f.Data, Appended: time.Unix(0, f.Stamp), segment: s, offset: at.offset}
 			n++
 			at.advance(f.Bytes)
 		case frame.Damaged:
@@ -165,6 +167,10 @@ func (r *reader) parse(into []Record, s *segment, limit int64) int {
 	defer r.store.mu.Unlock()
 	for i := range into[:n] {
 		into[i].index = s.handOut(into[i].Appended.UnixNano())
+		if len(s.tags) > 0 {
+			into[i].Tag = s.tags[into[i].offset]
+			delete(s.tags, into[i].offset)
+		}
 	}
 	s.readTo = at.offset
 	s.faults.add(found)

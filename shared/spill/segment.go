@@ -22,6 +22,18 @@ type segment struct {
 	done  []uint64 // a bit for each of these
 	left  int      // of these are not done
 	low   int      // all before this one are done
+
+	tags map[int64]any // of unread records that have one, by the record's offset
+}
+
+// tag keeps the tags of records that were written at the segment's end.
+func (s *segment) tag(tags map[int]any) {
+	if s.tags == nil && len(tags) > 0 {
+		s.tags = make(map[int64]any, len(tags))
+	}
+	for at, tag := range tags {
+		s.tags[s.size+int64(at)] = tag
+	}
 }
 
 // handOut adds a record and returns its index.

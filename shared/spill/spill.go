@@ -140,10 +140,17 @@ func Open(o Options) (*Log, error) {
 // those of a failed write that could not be undone.) Append copies the records. Calls at the same
 // time share writes and syncs. Append waits only for the disk.
 func (l *Log) Append(records ...[]byte) error {
+	return l.AppendTagged(nil, records...)
+}
+
+// AppendTagged is Append for records with tags: a record that this process reads again has the tag
+// with its index as its Tag. Tags are only in memory. nil: none of the records has one; otherwise
+// there must be as many tags as records.
+func (l *Log) AppendTagged(tags []any, records ...[]byte) error {
 	if len(records) == 0 {
 		return nil
 	}
-	if err := l.writer.append(records); err != nil {
+	if err := l.writer.append(records, tags); err != nil {
 		return fmt.Errorf("append to the spill log in %s: %w", l.dir, err)
 	}
 	return nil

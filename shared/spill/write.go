@@ -23,6 +23,7 @@ type batch struct {
 	frames  []byte
 	records int
 	first   int64         // when the first record was appended
+	tags    map[int]any   // of records that have one, by the place of the record in frames
 	written chan struct{} // closed after the write; nil while only the leader waits
 	err     error
 }
@@ -30,7 +31,7 @@ type batch struct {
 // maxSpare is the most memory that is reused for the next batch.
 const maxSpare = 1 << 20
 
-func (w *writer) append(records [][]byte) error {
+func (w *writer) append(records [][]byte, tags []any) error {
 	var few [16]uint32
 	sums, size := few[:0], int64(0)
 	for _, r := range records {
@@ -43,7 +44,7 @@ func (w *writer) append(records [][]byte) error {
 	if size+frame.HeadersBytes > w.opts.MaxBytes {
 		return fmt.Errorf("%d bytes: %w of %d bytes", size, ErrTooLarge, w.opts.MaxBytes)
 	}
-	b, leads, err := w.join(records, sums, size)
+	b, leads, err := w.join(records, tags, sums, size)
 	switch {
 	case err != nil:
 		return err
@@ -56,7 +57,7 @@ func (w *writer) append(records [][]byte) error {
 }
 
 // join puts records into the batch that is written next.
-func (w *writer) join(records [][]byte, sums []uint32, size int64) (b *batch, leads bool, err error) {
+func (w *writer) join(records [][]byte, tags []any, sums []uint32, size int64) (b *batch, leads bool, err error) {
 	now := time.Now().UnixNano()
 	w.store.mu.Lock()
 	defer w.store.mu.Unlock()
@@ -75,6 +76,12 @@ func (w *writer) join(records [][]byte, sums []uint32, size int64) (b *batch, le
 		b.written = make(chan struct{})
 	}
 	for i, r := range records {
+		if tags != nil {
+			if b.tags == nil {
+				b.tags = map[int]any{}
+			}
+			b.tags[len(b.frames)] = tags[i]
+		}
 		b.frames = frame.Append(b.frames, w.salt, now, sums[i], r)
 	}
 	b.records += len(records)
@@ -112,6 +119,7 @@ func (w *writer) lead(b *batch) {
 		if s.unread() == 0 {
 			s.unreadSince = b.first
 		}
+		s.tag(b.tags)
 		s.size += int64(len(b.frames))
 		s.appended += b.records
 	} else {
