@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -36,14 +35,15 @@ type Options struct {
 }
 
 const (
-	// queueTime is how long the queue may take for messages before they are written to disk: SQS
-	// answers within tens of milliseconds, and whoever waits for the acknowledgement waits so long.
-	queueTime = 2 * time.Second
+	// patience is how long whoever waits for the acknowledgement waits for the queue: then the
+	// messages are written to disk. SQS answers within tens of milliseconds, that of another
+	// continent within 200.
+	patience = 250 * time.Millisecond
+	// maxLate is how many calls may be under way that took longer. With more, messages are written
+	// to disk without a call.
+	maxLate = 64
 	// fullFor is how long messages are refused after the log took none, before it is tried again.
 	fullFor = time.Second
-	// replayCalls is how many calls at a time send what is on disk: with calls of 20 ms some 2,000
-	// messages a second.
-	replayCalls = 4
 	// refusedRounds is how many times SQS may refuse a message for the message's own fault before
 	// it is dropped.
 	refusedRounds = 3
@@ -55,9 +55,14 @@ type Outbox struct {
 	log   *spill.Log
 	dir   string
 	out   *slog.Logger
+	ended context.Context // by Close
+	end   context.CancelFunc
 
 	spilling atomic.Bool  // messages are or were on disk since the log was last empty
 	fullAt   atomic.Int64 // when the log last took no message, as Unix nanoseconds; 0: it takes them
+	late     atomic.Int64 // calls that are under way and took longer than patience
+	pace     pace
+	flow     flow
 	counts   counts
 }
 
@@ -83,7 +88,8 @@ func Open(ctx context.Context, o Options) (*Outbox, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Outbox{queue: o.Queue, log: log, dir: o.Dir, out: o.Logger}
+	b := &Outbox{queue: o.Queue, log: log, dir: o.Dir, out: o.Logger, flow: newFlow()}
+	b.ended, b.end = context.WithCancel(context.WithoutCancel(ctx))
 	if left := log.Stats().Unread; left > 0 {
 		b.spilling.Store(true)
 		o.Logger.InfoContext(ctx, "sending the messages that an earlier process left on disk", "dir", o.Dir, "bytes", left)
@@ -99,20 +105,38 @@ func (b *Outbox) full(now time.Time) bool {
 	return at != 0 && now.Sub(time.Unix(0, at)) < fullFor
 }
 
-// Send returns nil when each message is in the queue or on disk. It returns within ctx's deadline,
-// and the time that the disk takes. Otherwise the error is a *sqsclient.SendError with those that
-// are neither: there is no room on disk, or SQS would refuse them again.
+// Send returns nil when each message is in the queue or on disk. It returns after about 250 ms and
+// the time that the disk takes, or if the disk takes no message, within ctx's deadline. Otherwise
+// the error is a *sqsclient.SendError with those that are neither: there is no room on disk, or SQS
+// would refuse them again.
+//
+// A call to the queue that takes longer goes on until ctx's deadline, and when it succeeds, what is
+// on disk is not sent again. From then on messages go to disk without a call of their own, until
+// one from there has succeeded quickly.
 func (b *Outbox) Send(ctx context.Context, messages []message.Message) error {
-	limit := queueTime
-	if deadline, ok := ctx.Deadline(); ok {
-		limit = min(limit, time.Until(deadline))
-	}
-	calling, cancel := context.WithTimeout(ctx, limit)
-	failed := sqsclient.Failures(b.queue.Send(calling, messages), len(messages))
-	cancel()
-	if len(failed) == 0 {
+	slow := b.pace.slow()
+	if (isClosed(slow) || b.late.Load() >= maxLate) && !b.full(time.Now()) && b.writeAll(messages, nil) {
 		return nil
 	}
+	if isClosed(slow) {
+		slow = nil // the disk takes nothing: wait for the queue
+	}
+	c, letGo := b.call(ctx, messages)
+	defer letGo()
+	if !c.endsBefore(slow) {
+		b.pace.slowDown()
+		if b.writeAll(messages, c) {
+			b.late.Add(1)
+			context.AfterFunc(c.ended, func() { b.late.Add(-1) })
+			return nil
+		}
+		<-c.ended.Done()
+	}
+	return b.settle(messages, c.failed)
+}
+
+// settle writes the messages to disk that the queue did not take.
+func (b *Outbox) settle(messages []message.Message, failed map[int]error) error {
 	var indexes []int
 	var records [][]byte
 	for i := range messages {
@@ -121,7 +145,10 @@ func (b *Outbox) Send(ctx context.Context, messages []message.Message) error {
 			records = append(records, appendRecord(nil, &messages[i]))
 		}
 	}
-	if err := b.write(records); err != nil {
+	if len(indexes) == len(messages) {
+		b.pace.slowDown()
+	}
+	if err := b.write(records, nil); err != nil {
 		for _, i := range indexes {
 			failed[i] = fmt.Errorf("%w; and it can't be written to disk: %w", failed[i], err)
 		}
@@ -136,18 +163,37 @@ func (b *Outbox) Send(ctx context.Context, messages []message.Message) error {
 	return &sqsclient.SendError{URL: "the queue or " + b.dir, Failed: failed}
 }
 
+// writeAll puts messages on disk and reports whether they are. c is the call that sends them; nil:
+// none does.
+func (b *Outbox) writeAll(messages []message.Message, c *call) bool {
+	records := make([][]byte, len(messages))
+	var tags []any
+	for i := range messages {
+		if messages[i].Size() > message.MaxBytes {
+			return false // the queue refuses it, which its sender is told
+		}
+		records[i] = appendRecord(nil, &messages[i])
+		if c != nil {
+			tags = append(tags, sent{c, i})
+		}
+	}
+	return b.write(records, tags) == nil
+}
+
+var errPanic = errors.New("the call to the queue panicked")
+
 // permanent reports whether SQS would refuse a message again.
 func permanent(err error) bool {
 	var refused *sqsclient.RefusedError
 	return errors.Is(err, sqsclient.ErrTooLarge) || errors.As(err, &refused) && refused.SenderFault
 }
 
-// write puts records on disk, all or none.
-func (b *Outbox) write(records [][]byte) error {
+// write puts records on disk, all or none, with tags as AppendTagged takes them.
+func (b *Outbox) write(records [][]byte, tags []any) error {
 	if len(records) == 0 {
 		return nil
 	}
-	if err := b.log.Append(records...); err != nil {
+	if err := b.log.AppendTagged(tags, records...); err != nil {
 		if b.fullAt.Swap(time.Now().UnixNano()) == 0 {
 			b.out.Error("messages that the queue does not take can't be written to disk; they are not accepted until it takes "+
 				"them again: make room, or raise the limit for the directory", "dir", b.dir, "error", err)
@@ -157,80 +203,9 @@ func (b *Outbox) write(records [][]byte) error {
 	b.fullAt.Store(0)
 	b.counts.spilled.Add(int64(len(records)))
 	if b.spilling.CompareAndSwap(false, true) {
-		b.out.Warn("the queue takes no messages; they are written to disk and sent when it takes them again", "dir", b.dir)
+		b.out.Warn("the queue takes no messages in time; they are written to disk and sent when it takes them again", "dir", b.dir)
 	}
 	return nil
-}
-
-// Run sends the messages on disk until ctx ends, in few calls at a time, so that fresh ones come
-// first. What is left remains on disk. Only one Run may be called at a time.
-func (b *Outbox) Run(ctx context.Context) {
-	var calls sync.WaitGroup
-	defer calls.Wait()
-	slots := make(chan struct{}, replayCalls)
-	for {
-		slots <- struct{}{} // each ends soon after ctx
-		records := make([]spill.Record, sqsclient.MaxEntries)
-		n, err := b.log.Read(ctx, records)
-		if err != nil {
-			return // the end, or the log is closed
-		}
-		calls.Go(func() {
-			defer func() { <-slots }()
-			b.replay(ctx, records[:n])
-			if b.log.Stats().Oldest.IsZero() && b.spilling.CompareAndSwap(true, false) {
-				b.out.InfoContext(ctx, "the queue has all messages that were on disk", "dir", b.dir)
-			}
-		})
-	}
-}
-
-// replay sends records until the queue has each, or ctx ends.
-func (b *Outbox) replay(ctx context.Context, records []spill.Record) {
-	var messages []message.Message
-	var waiting []spill.Record
-	var refused []int // rounds in which SQS refused it for its own fault
-	for _, r := range records {
-		m, err := parseRecord(r.Data)
-		if err != nil {
-			b.drop(r, err)
-			continue
-		}
-		messages, waiting, refused = append(messages, m), append(waiting, r), append(refused, 0)
-	}
-	for round := 1; len(messages) > 0; round++ {
-		calling, cancel := context.WithTimeout(ctx, sqsclient.CallTimeout)
-		failed := sqsclient.Failures(b.queue.Send(calling, messages), len(messages))
-		cancel()
-		left := 0
-		for i := range messages {
-			err, bad := failed[i]
-			if bad && permanent(err) {
-				refused[i]++
-			}
-			switch {
-			case !bad:
-				b.counts.replayed.Add(1)
-				b.log.Done(waiting[i])
-			case refused[i] >= refusedRounds:
-				b.drop(waiting[i], err)
-			default:
-				messages[left], waiting[left], refused[left] = messages[i], waiting[i], refused[i]
-				left++
-			}
-		}
-		messages, waiting, refused = messages[:left], waiting[:left], refused[:left]
-		if left > 0 && !sqsclient.Backoff(ctx, round) {
-			return
-		}
-	}
-}
-
-func (b *Outbox) drop(r spill.Record, err error) {
-	b.counts.dropped.Add(1)
-	b.out.Error("a message on disk is dropped, because it can't be sent", "dir", b.dir, "written", r.Appended.UTC(),
-		"error", err)
-	b.log.Done(r)
 }
 
 // Stats returns the current numbers, also after Close.
@@ -242,4 +217,7 @@ func (b *Outbox) Stats() Stats {
 
 // Close unlocks the directory. Run must have returned. Messages that are not in the queue are for
 // the next process.
-func (b *Outbox) Close() error { return b.log.Close() }
+func (b *Outbox) Close() error {
+	b.end()
+	return b.log.Close()
+}

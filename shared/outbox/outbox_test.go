@@ -134,7 +134,7 @@ func TestWhatTheQueueDoesNotTakeIsOnDiskAndSentLater(t *testing.T) {
 		q := &queue{}
 		b := open(t, spilltest.New(), q, 1<<20)
 		want := some(0, 30)
-		for i, send := range []func(context.Context, []message.Message) error{nil, away, failing(errAway, 1, 3)} {
+		for i, send := range []func(context.Context, []message.Message) error{nil, failing(errAway, 1, 3), away} {
 			q.set(send)
 			if err := b.Send(t.Context(), want[10*i:10*i+10]); err != nil {
 				t.Error(err)
@@ -146,6 +146,7 @@ func TestWhatTheQueueDoesNotTakeIsOnDiskAndSentLater(t *testing.T) {
 		time.Sleep(time.Minute)
 		q.set(nil)
 		time.Sleep(10 * time.Second)
+		synctest.Wait()
 		for _, m := range want {
 			if !reflect.DeepEqual(q.got[m.Body], m) {
 				t.Errorf("%s: the queue has %+v", m.Body, q.got[m.Body])
@@ -163,17 +164,233 @@ func TestWhatTheQueueDoesNotTakeIsOnDiskAndSentLater(t *testing.T) {
 	})
 }
 
-func TestAQueueThatHangsDelaysAMessageALittle(t *testing.T) {
+// slow is a queue that takes messages after a time, unless the caller leaves before.
+func slow(latency func() time.Duration) func(context.Context, []message.Message) error {
+	return func(ctx context.Context, _ []message.Message) error {
+		select {
+		case <-time.After(latency()):
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func hanging(ctx context.Context, _ []message.Message) error { <-ctx.Done(); return ctx.Err() }
+
+func TestAQueueThatHangsDelaysOnlyTheFirstMessages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := &queue{send: func(ctx context.Context, _ []message.Message) error { <-ctx.Done(); return ctx.Err() }}
+		q := &queue{send: hanging}
 		b := open(t, spilltest.New(), q, 1<<20)
-		for limit, want := range map[time.Duration]time.Duration{5 * time.Second: queueTime, time.Second: time.Second} {
+		sendFor := func(messages []message.Message, limit time.Duration) time.Duration {
 			ctx, cancel := context.WithTimeout(t.Context(), limit)
+			defer cancel()
 			start := time.Now()
-			if err := b.Send(ctx, some(0, 1)); err != nil || time.Since(start) != want {
-				t.Errorf("after %v: %v", time.Since(start), err)
+			if err := b.Send(ctx, messages); err != nil {
+				t.Error(err)
 			}
-			cancel()
+			return time.Since(start)
+		}
+		var first sync.WaitGroup
+		start := time.Now()
+		for i := range 50 {
+			first.Go(func() {
+				time.Sleep(time.Duration(i) * time.Millisecond)
+				sendFor(some(i, 1), 5*time.Second)
+			})
+		}
+		first.Wait()
+		if took := time.Since(start); took != patience {
+			t.Errorf("the first messages waited until %v after the first one, want %v", took, patience)
+		}
+		if took := sendFor(some(50, 1), 5*time.Second); took != 0 {
+			t.Errorf("one that came later waited for %v", took)
+		}
+		q.set(nil)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		for i := range 51 {
+			if _, ok := q.got[fmt.Sprint("body ", i)]; !ok {
+				t.Errorf("message %d is lost", i)
+			}
+		}
+		q.set(hanging)
+		if took := sendFor(some(60, 1), patience/2); took != patience/2 {
+			t.Errorf("a sender with little time waited for %v", took)
+		}
+		b.stop()
+	})
+}
+
+// TestASlowQueueGetsEachMessageOnceAndDelaysNobody plays ten seconds of an outage in which the queue
+// takes its time.
+func TestASlowQueueGetsEachMessageOnceAndDelaysNobody(t *testing.T) {
+	for _, latency := range []time.Duration{50 * time.Millisecond, 240 * time.Millisecond, 300 * time.Millisecond,
+		time.Second, 2 * time.Second, 4 * time.Second} {
+		t.Run(latency.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				calls := map[string]int{}
+				var mu sync.Mutex
+				takes := slow(func() time.Duration { return latency })
+				q := &queue{send: func(ctx context.Context, messages []message.Message) error {
+					mu.Lock()
+					for _, m := range messages {
+						calls[m.Body]++
+					}
+					mu.Unlock()
+					return takes(ctx, messages)
+				}}
+				b := open(t, spilltest.New(), q, 1<<20)
+				var senders sync.WaitGroup
+				const n = 300
+				waited := 0
+				for i := range n {
+					time.Sleep(10 * time.Second / n)
+					senders.Go(func() {
+						ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+						defer cancel()
+						start := time.Now()
+						if err := b.Send(ctx, some(i, 1)); err != nil {
+							t.Error(err)
+						}
+						took := time.Since(start)
+						if took > patience {
+							t.Errorf("message %d waited for %v", i, took)
+						}
+						mu.Lock()
+						defer mu.Unlock()
+						if took > 0 {
+							waited++
+						}
+					})
+				}
+				senders.Wait()
+				if latency > patience && waited > 10 {
+					t.Errorf("%d of %d messages waited", waited, n)
+				}
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				for i := range n {
+					if body := fmt.Sprint("body ", i); calls[body] != 1 || q.got[body].Body == "" {
+						t.Errorf("message %d was sent %d times", i, calls[body])
+					}
+				}
+				if s := b.Stats(); s.Unsent || s.Spilled != s.Replayed {
+					t.Errorf("%+v", s)
+				}
+				b.stop()
+			})
+		})
+	}
+}
+
+func TestADiskThatIsFullWaitsForASlowQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := &queue{send: away}
+		b := open(t, spilltest.New(), q, 4<<10)
+		for i := 0; b.Send(t.Context(), some(i, 1)) == nil; i++ {
+		}
+		q.set(slow(func() time.Duration { return time.Second }))
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		start := time.Now()
+		if err := b.Send(ctx, some(1000, 1)); err != nil || time.Since(start) != time.Second {
+			t.Errorf("after %v: %v", time.Since(start), err)
+		}
+		q.set(hanging)
+		start = time.Now()
+		if err := b.Send(ctx, some(1001, 10)); err == nil || time.Since(start) > 5*time.Second {
+			t.Errorf("after %v: %v", time.Since(start), err)
+		}
+		b.stop()
+	})
+}
+
+func TestTheQueueIsUsedAgainWhenItIsFast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := &queue{send: slow(func() time.Duration { return time.Second })}
+		b := open(t, spilltest.New(), q, 1<<20)
+		for i := range 20 {
+			if err := b.Send(t.Context(), some(i, 1)); err != nil {
+				t.Error(err)
+			}
+		}
+		q.set(slow(func() time.Duration { return 20 * time.Millisecond }))
+		time.Sleep(10 * time.Second)
+		if err := b.Send(t.Context(), some(20, 1)); err != nil { // the probe
+			t.Error(err)
+		}
+		time.Sleep(time.Second)
+		before := b.Stats().Spilled
+		if err := b.Send(t.Context(), some(21, 1)); err != nil || b.Stats().Spilled != before {
+			t.Errorf("%v, %+v", err, b.Stats())
+		}
+		b.stop()
+	})
+}
+
+// TestAQueueThatIsSlowForAnHourGetsWhatComes: what is on disk must not grow for as long as the queue
+// takes a second for each call.
+func TestAQueueThatIsSlowForAnHourGetsWhatComes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := &queue{send: slow(func() time.Duration { return time.Second })}
+		b := open(t, spilltest.New(), q, 1<<20)
+		for i := range 100 * 600 {
+			time.Sleep(10 * time.Millisecond)
+			if err := b.Send(t.Context(), some(i, 1)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if age := time.Since(b.Stats().Oldest); age > 10*time.Second {
+			t.Errorf("the oldest message on disk is %v old", age)
+		}
+		b.stop()
+	})
+}
+
+// TestCallsThatHangAreBounded: a queue that answers some calls at once and others never keeps no
+// more than so many calls.
+func TestCallsThatHangAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var underWay, most atomic.Int64
+		q := &queue{send: func(ctx context.Context, messages []message.Message) error {
+			if messages[0].Body != "hangs" {
+				time.Sleep(100 * time.Millisecond)
+				return nil
+			}
+			most.Store(max(most.Load(), underWay.Add(1)))
+			defer underWay.Add(-1)
+			return hanging(ctx, messages)
+		}}
+		b := open(t, spilltest.New(), q, 1<<20)
+		for range 50 {
+			var senders sync.WaitGroup
+			for range 16 {
+				senders.Go(func() {
+					if err := b.Send(t.Context(), []message.Message{{Body: "hangs"}}); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			senders.Wait()
+			if err := b.Send(t.Context(), some(0, 1)); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(200 * time.Millisecond)
+		}
+		if n := most.Load(); n < maxLate || n > maxLate+16+maxCalls {
+			t.Errorf("%d calls were under way", n)
+		}
+		b.stop()
+	})
+}
+
+func TestACallThatPanicsEndsNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := &queue{send: func(context.Context, []message.Message) error { panic("a bug") }}
+		b := open(t, spilltest.New(), q, 1<<20)
+		if err := b.Send(t.Context(), []message.Message{{Body: strings.Repeat("x", message.MaxBytes+1)}}); !errors.Is(err, errPanic) {
+			t.Error(err)
 		}
 		b.stop()
 	})
@@ -248,15 +465,18 @@ func TestNothingAcknowledgedIsLost(t *testing.T) {
 				b := open(t, disk, mortal{q, dead}, int64(8<<10+rng.IntN(64<<10)))
 				var senders sync.WaitGroup
 				for range 1 + rng.IntN(20) {
-					switch rng.IntN(4) {
+					switch rng.IntN(6) {
 					case 0:
 						q.set(nil)
 					case 1:
 						q.set(away)
 					case 2:
 						q.set(failing(errAway, rng.IntN(5), rng.IntN(5)))
+					case 3:
+						q.set(hanging)
 					default:
-						q.set(func(ctx context.Context, _ []message.Message) error { <-ctx.Done(); return ctx.Err() })
+						latency := time.Duration(rng.IntN(8000)) * time.Millisecond
+						q.set(slow(func() time.Duration { return latency }))
 					}
 					messages := some(next, 1+rng.IntN(8))
 					next += len(messages)
