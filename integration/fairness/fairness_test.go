@@ -25,7 +25,7 @@ type flood struct {
 	limit      float64 // of Segment, events/s
 	lasts      time.Duration
 	unfair     bool // without fair queues the promise does not hold
-	plays      int  // of which the median counts: the pauses are random
+	plays      int  // an odd number, of which most decide: the pauses are random
 }
 
 // The default is a tenth of the size, which takes as much less CPU.
@@ -36,9 +36,9 @@ func floods() []flood {
 	}
 	return []flood{
 		// It is over before its sources have sent many events, so that one play in twenty misses the
-		// promise by half a second.
+		// promise by half a second, and three of five in nine hundred.
 		{name: "single events", perMessage: 1, limit: topology.SegmentEventsPerSecond, lasts: 10 * time.Second,
-			unfair: true, plays: 3},
+			unfair: true, plays: 5},
 		{name: "ten events a message", perMessage: 10, limit: topology.SegmentEventsPerSecond, lasts: 20 * time.Second,
 			plays: 1},
 		{name: "packed messages", perMessage: 100, limit: topology.SegmentEventsPerSecond, lasts: time.Minute, plays: 1},
@@ -60,15 +60,20 @@ func TestASourceThatFloodsTheQueueDoesNotDelayTheOthers(t *testing.T) {
 	}
 }
 
-// test plays the flood, and compares the median of its plays with the promise.
+// test plays the flood until most of its plays agree whether the promise was kept.
 func (f *flood) test(t *testing.T, fairness sqs.Fairness) {
-	var worst []time.Duration
-	for range f.plays {
-		synctest.Test(t, func(t *testing.T) { worst = append(worst, f.play(t, fairness)) })
+	var kept, broken []time.Duration
+	for max(len(kept), len(broken)) <= f.plays/2 {
+		synctest.Test(t, func(t *testing.T) {
+			if worst := f.play(t, fairness); worst <= promise {
+				kept = append(kept, worst)
+			} else {
+				broken = append(broken, worst)
+			}
+		})
 	}
-	slices.Sort(worst)
-	if median := worst[len(worst)/2]; (median <= promise) != (fairness != sqs.Unfair) {
-		t.Errorf("the other sources' p99 is %v; the promise is %v%s", median, promise,
+	if (len(kept) > len(broken)) != (fairness != sqs.Unfair) {
+		t.Errorf("the other sources' p99 is %v; the promise is %v%s", slices.Concat(kept, broken), promise,
 			map[bool]string{true: ", and without fair queues this flood does not show that they are needed"}[fairness == sqs.Unfair])
 	}
 }
