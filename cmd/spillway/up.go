@@ -275,6 +275,7 @@ func greet(out io.Writer, p *local.Pipeline, names topology.Names, f upFlags) {
 
 // suggest says what to try first. events is the URL of the events queue.
 func suggest(out io.Writer, p *local.Pipeline, f upFlags, events string) {
+	program := usage.Program(os.Args[0])
 	queue := ""
 	if events != queues.DefaultURL {
 		queue = " --queue-url " + events
@@ -295,18 +296,18 @@ func suggest(out io.Writer, p *local.Pipeline, f upFlags, events string) {
 	fmt.Fprintf(out, "or as a program with an AWS SDK does (any credentials work):\n"+
 		"  export AWS_ACCESS_KEY_ID=%s AWS_SECRET_ACCESS_KEY=%s AWS_DEFAULT_REGION=%s "+
 		"AWS_ENDPOINT_URL_SQS=%s\n"+ // without it boto3 asks AWS, whatever host the queue's URL names
-		"  aws sqs send-message --endpoint-url %s --queue-url %s --message-body file://events/track.json\n",
+		"  aws sqs send-message --endpoint-url %s --queue-url %s "+
+		"--message-body '{\"type\":\"track\",\"userId\":\"u1\",\"event\":\"Run Started\"}'\n", // no file: the program may be all there is
 		local.AccessKey, local.AccessKey, local.Region, p.SQSURL, p.SQSURL, events)
-	fmt.Fprintf(out, "or many made-up events:\n  go run ./cmd/spillway send --count 100000%s\n", queue)
+	fmt.Fprintf(out, "or many made-up events:\n  %s send --count 100000%s\n", program, queue)
 	if p.Segmentd() != nil {
 		fmt.Fprintf(out, "See what Segment received:\n  curl '%s/_segmentd/events?limit=3'\n", p.SegmentURL)
 	}
 	fmt.Fprintf(out, "Follow what happens to each event, list the dead letters, see who sends most, and what is wrong:\n"+
-		"  go run ./cmd/spillway tail%s\n  go run ./cmd/spillway dlq ls%[1]s\n  go run ./cmd/spillway top%[1]s\n"+
-		"  go run ./cmd/spillway doctor%[1]s\n", queue)
+		"  %s tail%s\n  %[1]s dlq ls%[2]s\n  %[1]s top%[2]s\n  %[1]s doctor%[2]s\n", program, queue)
 	if p.Status().ArchiveDir != "" {
 		fmt.Fprintf(out, "Tell the story of a user's events, and count what of the last day can be sent again:\n"+
-			"  go run ./cmd/spillway why --user u1%s\n  go run ./cmd/spillway replay --from 24h --dry-run%[1]s\n", queue)
+			"  %s why --user u1%s\n  %[1]s replay --from 24h --dry-run%[2]s\n", program, queue)
 	}
 	fmt.Fprintln(out)
 }

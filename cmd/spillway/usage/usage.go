@@ -26,6 +26,17 @@ func Help(paragraphs ...string) string {
 	return strings.Join(paragraphs, "\n\n")
 }
 
+// goRun matches how `go run` starts a program: from its cache, or from a folder for the time being.
+var goRun = regexp.MustCompile(`[/\\]go-build|[0-9a-f]{64}-d[/\\][^/\\]+$`)
+
+// Program is what a reader types to start this program again: as it was started, by its os.Args[0].
+func Program(started string) string {
+	if goRun.MatchString(started) {
+		return "go run ./cmd/spillway"
+	}
+	return started
+}
+
 // Subcommand refuses an argument that is not a verb of the command, and suggests similar verbs.
 func Subcommand(c *cobra.Command, args []string) error {
 	if len(args) == 0 {
