@@ -45,7 +45,8 @@ func files(t *testing.T, ending string) map[string]string {
 
 var (
 	code     = regexp.MustCompile("(?ms)^```.*?^```|^ {4}[^\n]*$|`[^`\n]*`")
-	link     = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	link     = regexp.MustCompile(`(?:\]\(| (?:href|src|srcset)=")([^)"\s]+)[)"]`)
+	image    = regexp.MustCompile(`<img [^>]*>|!\[[^\]]*\]`)
 	heading  = regexp.MustCompile(`(?m)^#{1,6} (.+)$`)
 	noAnchor = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
 )
@@ -83,6 +84,34 @@ func TestEveryRelativeLinkLeadsToAFileAndItsHeading(t *testing.T) {
 	}
 	if links < 40 {
 		t.Errorf("only %d links were found", links)
+	}
+}
+
+// A reader who does not see a picture gets what it says, or nothing where it only decorates.
+func TestEveryPictureIsDescribed(t *testing.T) {
+	described := regexp.MustCompile(`^<img .*alt="[^"]{20,}"|^!\[[^\]]{2,}\]`)
+	pictures := 0
+	for name, text := range files(t, ".md") {
+		for _, i := range image.FindAllString(code.ReplaceAllString(text, ""), -1) {
+			pictures++
+			if !described.MatchString(i) {
+				t.Errorf("%s: a picture without a description: %s", name, i)
+			}
+		}
+	}
+	if pictures < 5 {
+		t.Errorf("only %d pictures were found", pictures)
+	}
+}
+
+// Pages are read on phones too, and a clone has every picture.
+func TestPicturesAreSmall(t *testing.T) {
+	for ending, most := range map[string]int{".png": 200 << 10, ".svg": 500 << 10} {
+		for name, file := range files(t, ending) {
+			if strings.HasPrefix(name, "docs/") && len(file) > most {
+				t.Errorf("%s has %d bytes, may have %d", name, len(file), most)
+			}
+		}
 	}
 }
 

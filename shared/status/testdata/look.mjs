@@ -21,7 +21,6 @@ const readers = {
   plain: { ...desktop, javaScriptEnabled: false, axe: false }, abroad: { ...desktop, timezoneId: 'America/New_York', axe: false },
   twice: { viewport: { width: 550, height: 450 } }, // as at 200 % zoom
   month: { ...desktop, path: 'history/2026-11.html' }, 'month phone': { ...phone, path: 'history/2026-11.html', axe: false },
-  picture: { viewport: { width: 1100, height: 1160 }, axe: false, top: true }, // for the documentation
 }
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM,
@@ -36,7 +35,7 @@ try {
 }
 
 async function look(dir, reader) {
-  const { late = 0, renew, path: first = 'index.html', axe: judged = true, top = false, ...options } = readers[reader]
+  const { late = 0, renew, path: first = 'index.html', axe: judged = true, ...options } = readers[reader]
   if (!existsSync(path.join(dir, first))) return { site: path.basename(dir), reader } // a site without that month
   const context = await browser.newContext({ timezoneId: 'UTC', ...options })
   const page = await context.newPage()
@@ -65,7 +64,7 @@ async function look(dir, reader) {
     width: document.documentElement.scrollWidth, background: getComputedStyle(document.body).backgroundColor, text: document.body.innerText,
     late: (document.getElementById('late') ?? document.createElement('p')).checkVisibility(), title: document.title,
   })))
-  if (process.env.SHOTS) await page.screenshot({ path: path.join(process.env.SHOTS, `${found.site}-${reader.replaceAll(' ', '-')}.png`), fullPage: !top })
+  if (process.env.SHOTS) await page.screenshot({ path: path.join(process.env.SHOTS, `${found.site}-${reader.replaceAll(' ', '-')}.png`), fullPage: true })
   if (judged) {
     await page.evaluate(axe)
     const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ['violations'] }))
