@@ -32,7 +32,7 @@ import (
 	"github.com/spillwayhq/spillway/shared/replay"
 )
 
-var replayKills = flag.Int("replay-kills", 2, "how often to kill a replay, which sends 1,000 events for each")
+var replayKills = flag.Int("replay-kills", 1, "how often to kill a replay, which sends 1,000 events for each")
 
 // withArchive starts a pipeline that has archived n delivered events with the messageIds m-0, m-1, …
 func withArchive(t *testing.T, n int) (*local.Pipeline, *localtest.Arrivals) {

@@ -20,6 +20,7 @@ import (
 	"github.com/spillwayhq/spillway/infra/local/lambda"
 	"github.com/spillwayhq/spillway/infra/local/segmentd"
 	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/integration/testutil"
 	"github.com/spillwayhq/spillway/shared/deliver"
 	"github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/message"
@@ -219,7 +220,7 @@ func simulate(t *testing.T, kind failure, handler func(deliver.Config) (lambda.H
 }
 
 func TestWhatAnOutageCosts(t *testing.T) {
-	if raceEnabled || testing.Short() {
+	if testutil.Race || testing.Short() {
 		t.Skip("it counts half a million receives, which takes minutes with the race detector: run it without " +
 			"-race and -short")
 	}

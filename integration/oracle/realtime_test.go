@@ -36,7 +36,7 @@ import (
 	"github.com/spillwayhq/spillway/shared/message"
 )
 
-var realTime = flag.Duration("real", 3*time.Second, "how long the built binaries are killed in real time")
+var realTime = flag.Duration("real", 2*time.Second, "how long the built binaries are killed in real time")
 
 // timeFactor is by how much the visibility timeout of the events queue is shortened in real time.
 // All other numbers are those of production.

@@ -18,7 +18,7 @@ import (
 )
 
 var (
-	away = flag.Duration("away", 3*time.Second,
+	away = flag.Duration("away", 2*time.Second,
 		"how long the queue is down in the memory test; 10m for the documented case")
 	kind = flag.String("away-child", "", "set by the test: run as the measured process")
 	url  = flag.String("away-url", "", "set by the test: the queue")
@@ -48,7 +48,7 @@ func TestProcessGrowsByAtMost64MBWhileTheQueueIsDown(t *testing.T) {
 	if *kind != "" {
 		t.Skip("this is the measured process")
 	}
-	if raced {
+	if testutil.Race {
 		t.Skip("the race detector takes several times the memory: run this test without -race, as .ci/run does")
 	}
 	blackHole, err := net.Listen("tcp", "127.0.0.1:0") // accepts connections and never answers

@@ -237,30 +237,34 @@ type sender func() error
 func (s sender) Send(context.Context, []message.Message) error { return s() }
 
 func TestARedrivenMessageHasTheGroupOfItsWriteKey(t *testing.T) {
-	dead, live := filled(t, 6, func(i int, l *message.DeadLetter) {
-		l.Header.WriteKey = []string{"a", "b", ""}[i%3]
-		if i == 5 {
-			l.Events, l.Body, l.Reason = nil, []byte("no JSON"), message.ReasonMovedBySQS
+	synctest.Test(t, func(t *testing.T) {
+		dead, live := filled(t, 6, func(i int, l *message.DeadLetter) {
+			l.Header.WriteKey = []string{"a", "b", ""}[i%3]
+			if i == 5 {
+				l.Events, l.Body, l.Reason = nil, []byte("no JSON"), message.ReasonMovedBySQS
+			}
+		}), newFake("live")
+		if _, err := runRedrive(t, dead, live, RedriveOptions{Rate: 1e6, Filter: Filter{}}); err != nil {
+			t.Fatal(err)
 		}
-	}), newFake("live")
-	if _, err := runRedrive(t, dead, live, RedriveOptions{Rate: 1e6, Filter: Filter{}}); err != nil {
-		t.Fatal(err)
-	}
-	groups := map[string]int{}
-	for _, m := range live.messages {
-		groups[m.Group]++
-	}
-	want(t, "groups", groups, map[string]int{message.GroupID("a"): 2, message.GroupID("b"): 2, message.GroupID(""): 1, "": 1})
+		groups := map[string]int{}
+		for _, m := range live.messages {
+			groups[m.Group]++
+		}
+		want(t, "groups", groups, map[string]int{message.GroupID("a"): 2, message.GroupID("b"): 2, message.GroupID(""): 1, "": 1})
+	})
 }
 
 func TestARedrivenMessageNamesTheReplayThatSentIt(t *testing.T) {
-	dead, live := filled(t, 2, func(i int, l *message.DeadLetter) { l.Replay = []string{"r-7", ""}[i] }), newFake("live")
-	if _, err := runRedrive(t, dead, live, RedriveOptions{Rate: 1e6}); err != nil {
-		t.Fatal(err)
-	}
-	replays := map[string]int{}
-	for _, m := range live.messages {
-		replays[m.Attributes[message.AttrReplayID].Text]++
-	}
-	want(t, "replays", replays, map[string]int{"r-7": 1, "": 1})
+	synctest.Test(t, func(t *testing.T) {
+		dead, live := filled(t, 2, func(i int, l *message.DeadLetter) { l.Replay = []string{"r-7", ""}[i] }), newFake("live")
+		if _, err := runRedrive(t, dead, live, RedriveOptions{Rate: 1e6}); err != nil {
+			t.Fatal(err)
+		}
+		replays := map[string]int{}
+		for _, m := range live.messages {
+			replays[m.Attributes[message.AttrReplayID].Text]++
+		}
+		want(t, "replays", replays, map[string]int{"r-7": 1, "": 1})
+	})
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spillwayhq/spillway/integration/testutil"
 	"github.com/spillwayhq/spillway/shared/heavy"
 )
 
@@ -107,6 +108,9 @@ func evening(hour float64) float64 {
 }
 
 func TestInACalmWeekNothingIsUnusual(t *testing.T) {
+	if testutil.Race {
+		t.Skip("it computes, and has no goroutines: .ci/run runs it without -race")
+	}
 	for name, sends := range map[string]func(int, time.Time) float64{
 		"a daily peak of ten times": func(name int, at time.Time) float64 {
 			return 40 / float64(1+name) * evening(local(at))

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spillwayhq/spillway/infra/local/cloudwatch"
 	"github.com/spillwayhq/spillway/infra/local/segmentd"
+	"github.com/spillwayhq/spillway/integration/testutil"
 )
 
 // small is a scenario of some minutes, in which a real one's every part is.
@@ -111,6 +112,9 @@ func TestWithTwoRegionsSDKsAreLedElsewhereAndBack(t *testing.T) {
 }
 
 func TestASeedGivesTheSameDrill(t *testing.T) {
+	if testutil.Race {
+		t.Skip("two drills like that of the other tests, which .ci/run plays without -race")
+	}
 	t.Parallel()
 	_, a := playSmall(t, 7)
 	_, b := playSmall(t, 7)

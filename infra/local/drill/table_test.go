@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/integration/testutil"
 )
 
 // sample is what the default run plays, with less traffic than usual.
@@ -40,6 +41,9 @@ func chosen(t *testing.T) (some []Scenario) {
 // Each scenario is played once, and judged under every lag of the metrics and everything that AWS
 // does not document.
 func TestPromisesAreKeptUnderEveryLagAndAssumption(t *testing.T) {
+	if testutil.Race {
+		t.Skip("other tests play drills with the race detector: .ci/run plays all scenarios without it")
+	}
 	t.Run("scenarios", func(t *testing.T) {
 		for _, s := range chosen(t) {
 			t.Run(s.Name, func(t *testing.T) {

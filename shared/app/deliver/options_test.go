@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/aws/aws-lambda-go/lambda"
 
@@ -84,10 +85,12 @@ func TestAParameterThatCanNotBeReadDoesNotFailTheStart(t *testing.T) {
 	t.Setenv("AWS_ACCESS_KEY_ID", "none")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "none")
 	t.Setenv("AWS_ENDPOINT_URL_SSM", "http://127.0.0.1:1")
-	if _, err := FromEnvironment(t.Context(), complete("SPILLWAY_WRITE_KEY_PARAMETER=/spillway/write-key"),
-		io.Discard); err != nil {
-		t.Error(err)
-	}
+	synctest.Test(t, func(t *testing.T) { // it waits between its tries
+		if _, err := FromEnvironment(t.Context(), complete("SPILLWAY_WRITE_KEY_PARAMETER=/spillway/write-key"),
+			io.Discard); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // A roll-back runs an older version in the environment of a newer one.

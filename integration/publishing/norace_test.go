@@ -1,5 +1,0 @@
-//go:build !race
-
-package publishing
-
-const raced = false
