@@ -1,9 +1,6 @@
 package main
 
 import (
-	"fmt"
-	"time"
-
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsglue"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
@@ -166,9 +163,8 @@ func (p *pipeline) addArchiveTable(a topology.Archive) {
 				"EXTERNAL": "TRUE", "classification": "json", "projection.enabled": "true", "projection.hour.type": "date",
 				"projection.hour.format": "yyyy/MM/dd/HH", "projection.hour.interval": "1",
 				"projection.hour.interval.unit": "HOURS",
-				// S3 deletes objects up to two days late.
-				"projection.hour.range":     fmt.Sprintf("NOW-%dDAYS,NOW", a.Kept/(24*time.Hour)+2),
-				"storage.location.template": location + "${hour}/",
+				"projection.hour.range":         a.TableRange(),
+				"storage.location.template":     location + "${hour}/",
 			},
 		},
 	})

@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spillwayhq/spillway/infra/functions"
 	"github.com/spillwayhq/spillway/infra/local"
 	"github.com/spillwayhq/spillway/infra/local/lambda"
 	"github.com/spillwayhq/spillway/infra/local/segmentd"
@@ -45,7 +46,7 @@ func builtCanary(t *testing.T, source string) assets {
 	d := usual()
 	f, _ := d.Function(d.Names.CanaryFunction)
 	d.Functions = []topology.Function{f}
-	code, err := build(d.Functions, nil, source, t.TempDir(), ownArchitecture())
+	code, err := functions.Build(d.Functions, nil, source, t.TempDir(), ownArchitecture())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +64,7 @@ var own = sync.OnceValues(func() (assets, error) {
 	}
 	defer os.RemoveAll(folder)
 	d := usual()
-	code, err := build(d.Functions, nil, module, folder, ownArchitecture())
+	code, err := functions.Build(d.Functions, nil, module, folder, ownArchitecture())
 	for name, archive := range code {
 		content, err := os.ReadFile(archive)
 		if err != nil {
@@ -177,7 +178,7 @@ func TestAToolchainThatCannotBeHadIsAnError(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(elsewhere, "go.mod"), []byte(gomod), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := build(d.Functions, nil, elsewhere, t.TempDir(), "arm64"); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := functions.Build(d.Functions, nil, elsewhere, t.TempDir(), "arm64"); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want an error with %q", line, err, want)
 		}
 	}
@@ -215,7 +216,7 @@ func TestAFunctionThatDoesNotCompileIsAnError(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := usual()
-	if _, err := build(d.Functions, nil, broken, t.TempDir(), "arm64"); err == nil ||
+	if _, err := functions.Build(d.Functions, nil, broken, t.TempDir(), "arm64"); err == nil ||
 		!strings.Contains(err.Error(), "build the function spillway-deliver") ||
 		!strings.Contains(err.Error(), "broken.go:3") {
 		t.Errorf("got %v", err)

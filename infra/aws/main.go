@@ -18,6 +18,7 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2/regioninfo"
 	"github.com/aws/jsii-runtime-go"
 
+	"github.com/spillwayhq/spillway/infra/functions"
 	"github.com/spillwayhq/spillway/infra/settings"
 	"github.com/spillwayhq/spillway/shared/version"
 )
@@ -54,8 +55,8 @@ func run(ctx context.Context) error {
 	asked, askedZone := make(chan map[string]deployed, 1), make(chan zone, 1) // while the functions are built
 	go func() { asked <- ask(ctx, env.account, t.Names, s.Regions) }()
 	go func() { askedZone <- askDomain(ctx, env.account, &s, net.DefaultResolver.LookupNS) }()
-	functions, beside := functionsOf(&s)
-	if env.assets, err = build(functions, beside, ".", filepath.Join("dist", "aws"), s.Architecture); err != nil {
+	built, beside := functionsOf(&s)
+	if env.assets, err = functions.Build(built, beside, ".", filepath.Join("dist", "aws"), s.Architecture); err != nil {
 		return err
 	}
 	env.deployed = <-asked

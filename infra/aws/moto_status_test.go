@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spillwayhq/spillway/infra/functions"
 	"github.com/spillwayhq/spillway/infra/local/lambda"
 	"github.com/spillwayhq/spillway/infra/settings"
 	"github.com/spillwayhq/spillway/infra/topology"
@@ -91,7 +92,7 @@ func (c *cloud) writeSite(t *testing.T, tmpl template, deployed map[string]physi
 	needsLinux(t)
 	site := topology.NewStatusSite(topology.DefaultOptions())
 	f := tmpl.named(t, "AWS::Lambda::Function", "FunctionName", site.Names.StatusFunction)
-	code, err := build(site.Functions, nil, module, t.TempDir(), ownArchitecture())
+	code, err := functions.Build(site.Functions, nil, module, t.TempDir(), ownArchitecture())
 	if err != nil {
 		t.Fatal(err)
 	}

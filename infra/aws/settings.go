@@ -7,6 +7,7 @@ import (
 
 	r53types "github.com/aws/aws-sdk-go-v2/service/route53/types"
 
+	"github.com/spillwayhq/spillway/infra/functions"
 	"github.com/spillwayhq/spillway/infra/settings"
 	"github.com/spillwayhq/spillway/infra/topology"
 )
@@ -30,19 +31,19 @@ func validate(s *settings.Settings, partitions map[string]string) error {
 }
 
 // functionsOf are those of all stacks, and the files that go into their archives, by their names.
-func functionsOf(s *settings.Settings) ([]topology.Function, map[string][]packed) {
-	functions := s.Topology().Functions
+func functionsOf(s *settings.Settings) ([]topology.Function, map[string][]functions.File) {
+	all := s.Topology().Functions
 	if len(s.StatusRegions) == 0 {
-		return functions, nil
+		return all, nil
 	}
-	beside := map[string][]packed{}
+	beside := map[string][]functions.File{}
 	for _, f := range s.StatusTopology().Functions {
-		functions = append(functions, f)
+		all = append(all, f)
 		if content := s.SiteFile(); content != nil {
-			beside[f.Name] = []packed{{topology.StatusFile, content}}
+			beside[f.Name] = []functions.File{{Name: topology.StatusFile, Content: content}}
 		}
 	}
-	return functions, beside
+	return all, beside
 }
 
 // checkGiven fails for a deployment that would take the name away, or its records, only because a

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spillwayhq/spillway/infra/functions"
 	"github.com/spillwayhq/spillway/infra/settings"
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/shared/status"
@@ -385,13 +386,13 @@ func TestTheSitesFileGoesIntoTheFunctionsArchive(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	functions, beside := functionsOf(&s)
-	last := functions[len(functions)-1]
+	all, beside := functionsOf(&s)
+	last := all[len(all)-1]
 	if last.Name != "spillway-status" || len(beside) != 1 {
-		t.Fatalf("the functions are %v, with %v beside them", functions, beside)
+		t.Fatalf("the functions are %v, with %v beside them", all, beside)
 	}
 	archive := filepath.Join(folder, "a.zip")
-	if err := pack(archive, append([]packed{{bootstrap, []byte("binary")}}, beside[last.Name]...)...); err != nil {
+	if err := functions.Pack(archive, append([]functions.File{{Name: functions.Bootstrap, Content: []byte("binary")}}, beside[last.Name]...)...); err != nil {
 		t.Fatal(err)
 	}
 	z, err := zip.OpenReader(archive)

@@ -15,11 +15,14 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/jsii-runtime-go"
 
+	"github.com/spillwayhq/spillway/infra/functions"
 	"github.com/spillwayhq/spillway/infra/settings"
 	"github.com/spillwayhq/spillway/infra/topology"
 )
 
 var update = flag.Bool("update", false, "update the golden template")
+
+var deep = flag.Bool("deep", false, "derive the template of a release again, and compare it for many settings")
 
 // TestMain switches off the CDK's validation of each synthesised template, which takes half of the
 // time of these tests and whose findings are only warnings. TestCfnLintFindsNothing and TestCDKNag…
@@ -140,10 +143,10 @@ func synthesiseIn(tb testing.TB, folder string, s *settings.Settings, before map
 func placeholders(tb testing.TB, folder string, s *settings.Settings) assets {
 	tb.Helper()
 	code := assets{}
-	functions, _ := functionsOf(s)
-	for _, f := range functions {
+	all, _ := functionsOf(s)
+	for _, f := range all {
 		code[f.Name] = filepath.Join(folder, f.Name+".zip")
-		if err := pack(code[f.Name], packed{bootstrap, []byte(f.Name)}); err != nil {
+		if err := functions.Pack(code[f.Name], functions.File{Name: functions.Bootstrap, Content: []byte(f.Name)}); err != nil {
 			tb.Fatal(err)
 		}
 	}

@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"fmt"
 	"strings"
 	"time"
 )
@@ -15,6 +16,10 @@ type Archive struct {
 	BufferTime   time.Duration
 	LogRetention time.Duration // of the log of what can't be written to the bucket
 }
+
+// TableRange are the hours that the archive's table has, as Athena's partition projection reads
+// them: S3 deletes objects up to two days late.
+func (a Archive) TableRange() string { return fmt.Sprintf("NOW-%dDAYS,NOW", a.Kept/day+2) }
 
 // ArchiveErrors begins the names of objects with what Firehose itself could not process, where
 // readers do not look.

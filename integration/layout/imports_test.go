@@ -46,7 +46,7 @@ var layers = []layer{
 	{"app", []string{"shared/app/..."}, []string{"service", "adapter", "model", "library"}},
 	{"function", []string{"functions/..."}, []string{"app", "service", "adapter", "model", "library"}},
 	{"topology", []string{"infra/topology"}, []string{"service", "adapter", "model", "library"}},
-	{"settings", []string{"infra/settings", "infra/bundle", "infra/bundle/..."},
+	{"settings", []string{"infra/settings", "infra/functions", "infra/bundle", "infra/bundle/...", "infra/release"},
 		[]string{"topology", "service", "adapter", "model", "library"}},
 	{"emulator", []string{
 		"infra/local/sqs/...", "infra/local/lambda/...", "infra/local/segmentd/...",
@@ -71,7 +71,10 @@ var layers = []layer{
 
 // pairs are the imports within a layer whose packages else do not know each other.
 var pairs = map[string][]string{
-	"infra/bundle":                   {"infra/settings"},
+	"infra/bundle/template":          {"infra/settings"},
+	"infra/bundle/derive":            {"infra/settings", "infra/bundle/template"},
+	"infra/bundle":                   {"infra/settings", "infra/bundle/template"},
+	"infra/release":                  {"infra/functions", "infra/bundle", "infra/bundle/released"},
 	"shared/forget":                  {"shared/deadletter"},
 	"shared/env":                     {"shared/version"},
 	"shared/spill":                   {"shared/frame", "shared/diskdir"},
