@@ -6,7 +6,10 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/spillwayhq/spillway/infra/bundle"
+	"github.com/spillwayhq/spillway/infra/bundle/bundletest"
 	"github.com/spillwayhq/spillway/infra/settings"
+	"github.com/spillwayhq/spillway/infra/topology"
 )
 
 func TestCfnLintFindsNothing(t *testing.T) {
@@ -53,7 +56,43 @@ func TestCfnLintFindsNothing(t *testing.T) {
 	for region, tmpl := range statusSites(t) {
 		write("status-"+region, tmpl)
 	}
+	for name, plan := range lintedReleases(t) {
+		write("release-"+name, template{content: plan.Template})
+	}
 	if out, err := exec.Command(linter, args...).CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
+}
+
+// lintedReleases are what a release deploys with the default settings, with all that can be given, and
+// with as little as possible.
+func lintedReleases(t *testing.T) map[string]*bundle.Plan {
+	t.Helper()
+	plans := map[string]*bundle.Plan{}
+	for name, values := range map[string]map[string]string{
+		"defaults": nil,
+		"most": {
+			"emails": "ops@example.com", "archive": "true", "archiveTable": "true", "eventBridge": "true", "pathPrefix": "/a",
+			"publicURL": "https://events.example.com", "writeKeysObject": "s3://keys-{region}/keys.json", "fairQueues": "true",
+			"segmentEndpointParameter": "/a/endpoint", "canaryWriteKey": "abcdefghij", "tags": "team=data",
+			"permissionsBoundary": "arn:aws:iam::123456789012:policy/boundary",
+		},
+		"adopted": {
+			"ingestEndpoint": "function-url", "rollout": "all", "reservedConcurrency": "none", "writeKeyParameter": "none",
+			"writeKeysParameter": "none", "okNotifications": "false", "architecture": "x86_64",
+		},
+	} {
+		s := settings.Default(topology.DefaultNames(), "eu-west-1")
+		for setting, value := range values {
+			if err := s.Set(setting, value); err != nil {
+				t.Fatal(err)
+			}
+		}
+		plan, err := bundletest.Open(t, "v1.2.3").Plan(&s, name == "adopted")
+		if err != nil {
+			t.Fatal(err)
+		}
+		plans[name] = plan
+	}
+	return plans
 }

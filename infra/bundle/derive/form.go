@@ -79,6 +79,9 @@ func simplify(value any, renamed map[string]string) any {
 		if id, ok := renamed[value]; ok {
 			return id
 		}
+		for id, name := range renamed { // in texts of Fn::Sub
+			value = strings.ReplaceAll(value, "${"+id+".", "${"+name+".")
+		}
 		return strings.ReplaceAll(value, "go run ./cmd/spillway", "spillway") // in the output Command
 	}
 	return value
