@@ -74,6 +74,7 @@ var pairs = map[string][]string{
 	"infra/bundle/template":          {"infra/settings"},
 	"infra/bundle/derive":            {"infra/settings", "infra/bundle/template"},
 	"infra/bundle":                   {"infra/settings", "infra/bundle/template"},
+	"infra/bundle/bundletest":        {"infra/bundle", "infra/bundle/released"},
 	"infra/release":                  {"infra/functions", "infra/bundle", "infra/bundle/released"},
 	"shared/forget":                  {"shared/deadletter"},
 	"shared/env":                     {"shared/version"},
