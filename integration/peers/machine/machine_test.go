@@ -1,10 +1,63 @@
 package machine
 
 import (
+	"bufio"
+	"bytes"
+	"fmt"
 	"os"
+	"os/exec"
+	"strconv"
 	"testing"
 	"time"
 )
+
+// asParent makes this test's program a parent that starts a program that is not ours, prints its
+// process ID, and waits to be killed.
+const asParent = "PEERS_TEST_PARENT"
+
+func TestRedisEndsWithItsParentEvenIfThatIsKilled(t *testing.T) {
+	if os.Getenv(asParent) != "" {
+		p, err := runForeign(t.Context(), "sleep", "sleep", "60")
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Println(p.PID())
+		time.Sleep(time.Minute)
+	}
+	parent := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
+	parent.Env = append(os.Environ(), asParent+"=1")
+	out, err := parent.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := parent.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, _, err := bufio.NewReader(out).ReadLine()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(string(line))
+	if err != nil || !runs(pid) {
+		t.Fatalf("process %q does not run: %v", line, err)
+	}
+	if err := parent.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = parent.Wait()
+	for begin := time.Now(); runs(pid); time.Sleep(10 * time.Millisecond) {
+		if time.Since(begin) > 20*time.Second {
+			t.Fatal("the process has outlived its parent")
+		}
+	}
+}
+
+// runs reports whether there is a process that has not ended.
+func runs(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	_, state, _ := bytes.Cut(stat, []byte(") "))
+	return err == nil && !bytes.HasPrefix(state, []byte("Z"))
+}
 
 func TestSQSChargesEach64KB(t *testing.T) {
 	for bytes, want := range map[int64]int64{-1: 1, 0: 1, 1: 1, 64 << 10: 1, 64<<10 + 1: 2, 1 << 20: 16} {

@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -99,12 +100,17 @@ func run(ctx context.Context, stdout io.Writer, name, path string, args ...strin
 }
 
 func launch(cmd *exec.Cmd, stdout io.Writer, name string) (*Process, error) {
+	return launchWith(cmd, stdout, name, func(*syscall.SysProcAttr) {})
+}
+
+func launchWith(cmd *exec.Cmd, stdout io.Writer, name string, set func(*syscall.SysProcAttr)) (*Process, error) {
 	p := &Process{name: name, cmd: cmd, exited: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = stdout, &p.stderr
 	// A queue's process that is killed could not end its function's processes, which stand still.
 	p.cmd.Cancel = func() error { return p.cmd.Process.Signal(syscall.SIGTERM) }
 	p.cmd.WaitDelay = 10 * time.Second
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C reaches this process alone, which ends the others
+	set(p.cmd.SysProcAttr)
 	// The pipe is never written to: it ends with this process, see UntilParentEnds.
 	if _, err := p.cmd.StdinPipe(); err != nil {
 		return nil, err
@@ -112,11 +118,36 @@ func launch(cmd *exec.Cmd, stdout io.Writer, name string) (*Process, error) {
 	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
-	go func() {
-		p.err = p.cmd.Wait()
-		close(p.exited)
-	}()
+	go p.wait()
 	return p, nil
+}
+
+func (p *Process) wait() {
+	p.err = p.cmd.Wait()
+	close(p.exited)
+}
+
+// runForeign starts a program that is not ours, and so does not look whether its parent is gone: the
+// kernel ends it with this process, even if that was killed.
+func runForeign(ctx context.Context, name, path string, args ...string) (*Process, error) {
+	cmd := exec.CommandContext(ctx, path, args...)
+	type result struct {
+		p   *Process
+		err error
+	}
+	started := make(chan result)
+	go func() {
+		// The kernel takes the end of the thread that has started it for the end of the parent.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		p, err := launchWith(cmd, nil, name, func(a *syscall.SysProcAttr) { a.Pdeathsig = syscall.SIGKILL })
+		started <- result{p, err}
+		if err == nil {
+			<-p.exited
+		}
+	}()
+	r := <-started
+	return r.p, r.err
 }
 
 // PID is the process's ID, also after its end.

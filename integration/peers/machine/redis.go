@@ -33,7 +33,7 @@ func StartRedis(ctx context.Context, dir string, settings ...string) (*Process, 
 	if err != nil {
 		return nil, err
 	}
-	p, err := run(ctx, nil, "redis-server", path, append([]string{"--bind", "127.0.0.1", "--port", port, "--dir", dir,
+	p, err := runForeign(ctx, "redis-server", path, append([]string{"--bind", "127.0.0.1", "--port", port, "--dir", dir,
 		"--save", "3600 1", "--daemonize", "no"}, settings...)...)
 	if err != nil {
 		return nil, err
