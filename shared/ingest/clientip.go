@@ -7,7 +7,12 @@ import (
 )
 
 // peerAddr returns the address of the connection's other end; the zero Addr if it is unknown.
-func peerAddr(r *http.Request) netip.Addr { return parseAddr(r.RemoteAddr) }
+func peerAddr(r *http.Request) netip.Addr {
+	if addrPort, err := netip.ParseAddrPort(r.RemoteAddr); err == nil { // a socket's, which parseAddr tries last
+		return addrPort.Addr().Unmap().WithZone("")
+	}
+	return parseAddr(r.RemoteAddr)
+}
 
 // ForwardedAddr returns a function that finds the client's address in X-Forwarded-For, for requests
 // that pass so many trusted proxies (at least 1). Each appends the address that connected to it, so

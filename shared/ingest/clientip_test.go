@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -40,5 +41,19 @@ func TestTheClientAddressComesFromTheConnectionOrTrustedProxies(t *testing.T) {
 		if got := from(r).String(); got != c.want {
 			t.Errorf("%d proxies, from %s, forwarded for %q: %s, want %s", c.proxies, c.remote, c.forwarded, got, c.want)
 		}
+	}
+}
+
+func TestTheAddressOfAConnectionIsReadWithoutAllocating(t *testing.T) {
+	for remote, want := range map[string]string{"203.0.113.7:4711": "203.0.113.7", "[2001:db8::1]:4711": "2001:db8::1",
+		"[::ffff:203.0.113.7]:4711": "203.0.113.7", "[fe80::1%eth0]:4711": "fe80::1"} {
+		r := &http.Request{RemoteAddr: remote}
+		if got := peerAddr(r).String(); got != want {
+			t.Errorf("%s is %s, want %s", remote, got, want)
+		}
+	}
+	r := &http.Request{RemoteAddr: "203.0.113.7:4711"}
+	if n := testing.AllocsPerRun(100, func() { peerAddr(r) }); n > 0 {
+		t.Errorf("%v allocations", n)
 	}
 }

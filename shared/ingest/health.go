@@ -15,7 +15,7 @@ const healthSpan = time.Minute
 
 // oldKeys is the answer to GET /health while an earlier set of write keys is used: requests are
 // accepted, so no load balancer must go elsewhere.
-var oldKeys = answer{http.StatusOK, jsonType, []byte(`{"success":true,"warning":"write_keys_old"}`)}
+var oldKeys = answerAlways(http.StatusOK, jsonType, `{"success":true,"warning":"write_keys_old"}`)
 
 // healthy answers GET /health from what this process knows. It calls nothing, because anyone may
 // ask as often as they like.

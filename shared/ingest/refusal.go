@@ -173,7 +173,7 @@ func refuse(header http.Header, request *http.Request, rt route, r *refusal, s *
 	if r.closes {
 		header.Set("Connection", "close")
 	}
-	return answer{r.status, jsonType, r.body()}
+	return answer{status: r.status, contentType: jsonType, body: r.body()}
 }
 
 // body is a refusal's JSON. Python's SDK drops what is refused only if there are both code and

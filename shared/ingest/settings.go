@@ -16,7 +16,7 @@ func settings(header http.Header, r *http.Request, rt route, c *Config, known bo
 	// Also when the request names no origin: the next one that a cache answers may have one.
 	header["Vary"] = varyOrigin
 	scheme, host := c.publicURL(r)
-	return answer{http.StatusOK, jsonType, settingsBody(rt.key, scheme, host+c.PathPrefix)}
+	return answer{status: http.StatusOK, contentType: jsonType, body: settingsBody(rt.key, scheme, host+c.PathPrefix)}
 }
 
 var settingsCached = []string{"private, max-age=300"}
