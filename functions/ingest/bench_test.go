@@ -58,13 +58,17 @@ func BenchmarkServer(b *testing.B) {
 		events, connections int
 		pace                time.Duration // between the requests of a connection; 0: as fast as it goes
 	}{
-		{"one event a request", "/v1/track", 1, 256, 0},
+		{"one event a request, 1 connection", "/v1/track", 1, 1, 0},
+		{"one event a request, 16 connections", "/v1/track", 1, 16, 0},
+		{"one event a request, 256 connections", "/v1/track", 1, 256, 0},
+		{"one event a request, 4096 connections", "/v1/track", 1, 4096, 0},
 		{"one event a request, 2000 requests a second", "/v1/track", 1, 50, 25 * time.Millisecond},
 		{"100 events a request", "/v1/batch", 100, 64, 0},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			p := localtest.Start(b, local.Config{Hold: true})
-			s := start(b, localtest.Environment(p.SQSURL))
+			// Behind a proxy, or the connections of this one address would be too many.
+			s := start(b, localtest.Environment(p.SQSURL, "SPILLWAY_TRUSTED_PROXIES=1"))
 
 			requests := requestsOf(c.path, c.events)
 			latencies := make([][]time.Duration, c.connections)
