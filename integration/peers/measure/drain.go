@@ -6,6 +6,8 @@ import (
 	"os"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/spillwayhq/spillway/integration/peers/machine"
 	"github.com/spillwayhq/spillway/integration/peers/peer"
 	"github.com/spillwayhq/spillway/integration/peers/report"
@@ -22,6 +24,9 @@ var drainPatience = patience{empty: 12 * time.Second, still: 30 * time.Second, l
 
 // drains measures all drains, interleaved: a busy moment of the machine hits every peer.
 func drains(ctx context.Context, c *Config) error {
+	if c.Brief {
+		return briefDrains(ctx, c)
+	}
 	done := map[string]bool{}
 	for round := c.First; round < c.First+c.Rounds; round++ {
 		for _, latency := range c.Latencies {
@@ -35,17 +40,44 @@ func drains(ctx context.Context, c *Config) error {
 					return fmt.Errorf("drain with %s: %w", p.Name, err)
 				}
 				done[p.Name+latency.String()] = d.Took > slow
-				d.Round = round
-				fmt.Fprintf(os.Stderr, "%-24s %6d events at %4s: %7.2f s, %6.1f µs an event, lost %d, doubled %d\n", p.Name,
-					d.Events, latency, d.Took.Seconds(), micros(d.WorkerCPU+d.QueueCPU, d.Events), d.Lost, d.Doubled)
-				name := fmt.Sprintf(report.DrainPrefix+"%s-%s-%d", p.Name, latency, round)
-				if err := report.Save(c.Results, name, d); err != nil {
+				if err := c.save(d, round); err != nil {
 					return err
 				}
 			}
 		}
 	}
 	return nil
+}
+
+// briefDrains are all drains at the same time: each mostly waits, and their numbers mean nothing.
+func briefDrains(ctx context.Context, c *Config) error {
+	for i := range c.Peers { // which several drains need
+		if _, err := c.filled(ctx, &c.Peers[i], c.Peers[i].Events(c.Events)); err != nil {
+			return err
+		}
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	for _, latency := range c.Latencies {
+		for i := range c.Peers {
+			p := &c.Peers[i]
+			group.Go(func() error {
+				d, err := drain(ctx, c, p, latency)
+				if err != nil {
+					return fmt.Errorf("drain with %s: %w", p.Name, err)
+				}
+				return c.save(d, c.First)
+			})
+		}
+	}
+	return group.Wait()
+}
+
+// save prints and keeps the result of a drain. It is safe for concurrent use.
+func (c *Config) save(d *report.Drain, round int) error {
+	d.Round = round
+	fmt.Fprintf(os.Stderr, "%-24s %6d events at %4s: %7.2f s, %6.1f µs an event, lost %d, doubled %d\n", d.Peer,
+		d.Events, d.Latency, d.Took.Seconds(), micros(d.WorkerCPU+d.QueueCPU, d.Events), d.Lost, d.Doubled)
+	return report.Save(c.Results, fmt.Sprintf(report.DrainPrefix+"%s-%s-%d", d.Peer, d.Latency, round), d)
 }
 
 func micros(d time.Duration, events int) float64 {

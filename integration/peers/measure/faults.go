@@ -26,6 +26,9 @@ const (
 	faultVisibility = 65 * time.Second
 	// killWithin is when a worker is killed that has delivered less than a third.
 	killWithin = 20 * time.Second
+	// briefEmpty is for how long a smoke run waits for what an empty queue no longer has: who loses
+	// nothing has it in the queue.
+	briefEmpty = 4 * time.Second
 )
 
 // faultPatience: what a killed worker had is received again after the visibility timeout, and after
@@ -85,11 +88,11 @@ func (c *Config) faults(ctx context.Context, kind string, away time.Duration,
 	for i := range peers {
 		group.Go(func() error {
 			p := &peers[i]
-			f, err := through(ctx, rigs[i], away, fault)
+			f, err := c.through(ctx, rigs[i], away, fault)
 			if err != nil {
 				return fmt.Errorf("%s with %s: %w", kind, p.Name, err)
 			}
-			f.Peer, f.Kind = p.Name, kind
+			f.Peer, f.Kind, f.Away = p.Name, kind, away
 			fmt.Fprintf(os.Stderr, "%-5s %-24s %6d events: lost %d, doubled %d, last one after %.1f s, messages left %d\n",
 				kind, p.Name, f.Events, f.Lost, f.Doubled, f.Took.Seconds(), f.Left)
 			return report.Save(c.Results, kind+"-"+p.Name, f)
@@ -98,12 +101,16 @@ func (c *Config) faults(ctx context.Context, kind string, away time.Duration,
 	return group.Wait()
 }
 
-func through(ctx context.Context, r *rig, away time.Duration, fault func(context.Context, *rig) error) (
-	*report.Fault, error) {
+func (c *Config) through(ctx context.Context, r *rig, away time.Duration,
+	fault func(context.Context, *rig) error) (*report.Fault, error) {
 	if err := fault(ctx, r); err != nil {
 		return nil, err
 	}
-	a, err := r.settle(ctx, faultPatience(away))
+	patient := faultPatience(away)
+	if c.Brief {
+		patient.empty = briefEmpty
+	}
+	a, err := r.settle(ctx, patient)
 	if err != nil {
 		return nil, err
 	}

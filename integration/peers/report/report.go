@@ -79,5 +79,8 @@ type Fault struct {
 	Events        int
 	Took          time.Duration // from the start of the worker to the last event
 	Lost, Doubled int64
-	Left          int64 // messages in the queue at the end, whose events are counted as lost although they may still come
+	// Left are messages in the queue at the end, whose events are counted as lost although they may
+	// still come.
+	Left int64
+	Away time.Duration // for how long Segment was away; 0: it was not
 }

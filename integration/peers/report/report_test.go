@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -30,7 +31,8 @@ func whole() *Results {
 			}
 		}
 		for _, kind := range []string{"kill", "away"} {
-			r.Faults = append(r.Faults, Fault{Peer: p.Name, Kind: kind, Events: 500, Doubled: 7, Took: 75 * time.Second})
+			r.Faults = append(r.Faults, Fault{Peer: p.Name, Kind: kind, Events: 500, Doubled: 7, Took: 75 * time.Second,
+				Away: time.Minute})
 		}
 	}
 	return r
@@ -45,6 +47,17 @@ func TestTheTablesHaveTheMedianOfTheRuns(t *testing.T) {
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the tables lack %q:\n%s", want, text)
+		}
+	}
+}
+
+func TestTheTableSaysForHowLongSegmentWasAway(t *testing.T) {
+	for away, want := range map[time.Duration]string{
+		time.Minute: "Segment is away for a minute", 2 * time.Second: "Segment is away for 2s",
+	} {
+		r := Results{Peers: []peer.Peer{{Name: "p"}}, Faults: []Fault{{Peer: "p", Kind: "away", Away: away}}}
+		if head := r.losing().Head; !slices.Contains(head, want) {
+			t.Errorf("away for %v: the table's head is %q, want %q in it", away, head, want)
 		}
 	}
 }

@@ -100,7 +100,7 @@ func dollars(p *peer.Peer, d *Drain) string {
 // losing is the table of what is lost and doubled.
 func (r *Results) losing() Table {
 	t := Table{Title: "Events lost and doubled",
-		Head: []string{"", "nothing fails", "the worker is killed (-9)", "Segment is away for a minute"}}
+		Head: []string{"", "nothing fails", "the worker is killed (-9)", "Segment is away for " + r.away()}}
 	for _, p := range r.Peers {
 		cells := []string{p.What}
 		d := r.drain(p.Name, latency)
@@ -119,6 +119,16 @@ func (r *Results) losing() Table {
 		t.Rows = append(t.Rows, cells)
 	}
 	return t
+}
+
+// away is for how long Segment was away.
+func (r *Results) away() string {
+	for _, p := range r.Peers {
+		if f := r.fault(p.Name, "away"); f != nil && f.Away != time.Minute {
+			return f.Away.String()
+		}
+	}
+	return "a minute"
 }
 
 func outcome(lost, doubled int64, of int) string {
