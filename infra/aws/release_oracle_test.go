@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -17,7 +18,8 @@ import (
 	"github.com/spillwayhq/spillway/infra/topology"
 )
 
-var releaseSeeds = flag.Int("release-seeds", 3, "for how many random settings a release is compared with the CDK app")
+var releaseSeeds = flag.Int("release-seeds", 0, "for how many random settings a release is compared with the CDK app (default 3, with "+
+	requireRelease+" 20)")
 
 // values of settings that a release can express, from which the random ones are chosen. The first is
 // the default; empty: leave the setting out.
@@ -88,7 +90,15 @@ func compareRelease(t *testing.T, c *bundled.Choice, app []byte, plant func(*bun
 func TestWhatAReleaseDeploysIsWhatTheCDKAppDeploys(t *testing.T) {
 	s := settings.Default(topology.DefaultNames(), "eu-west-1")
 	choices := map[string]*bundled.Choice{"defaults": {Settings: &s, Version: "v1.2.3"}}
-	for seed := range *releaseSeeds {
+	seeds := *releaseSeeds
+	switch {
+	case seeds > 0:
+	case os.Getenv(requireRelease) != "":
+		seeds = 20
+	default:
+		seeds = 3
+	}
+	for seed := range seeds {
 		choices[fmt.Sprint("seed ", seed)] = random(t, seed)
 	}
 	for name, c := range choices {

@@ -22,8 +22,6 @@ import (
 
 var update = flag.Bool("update", false, "update the golden template")
 
-var deep = flag.Bool("deep", false, "derive the template of a release again, and compare it for many settings")
-
 // TestMain switches off the CDK's validation of each synthesised template, which takes half of the
 // time of these tests and whose findings are only warnings. TestCfnLintFindsNothing and TestCDKNag…
 // look for mistakes. jsii has kept the environment for its child process when TestMain begins, so

@@ -12,7 +12,8 @@ import (
 
 // Write writes a bundle of a release: code returns the archive of a function, one of Functions, for one
 // of Architectures. The same contents make the same bytes.
-func Write(w io.Writer, version string, template []byte, code func(function, architecture string) ([]byte, error)) error {
+func Write(w io.Writer, version string, template []byte,
+	code func(function, architecture string) ([]byte, error)) error {
 	m := manifest{Format: Format, Version: version, Template: entry{templateName, sum(template)}}
 	if !versionText.MatchString(version) {
 		return fmt.Errorf("write a bundle: the version must be like v1.2.3, is %q", version)
@@ -39,7 +40,8 @@ func Write(w io.Writer, version string, template []byte, code func(function, arc
 	for _, name := range append([]string{manifestName}, names...) {
 		// Stored: archives are compressed already. A fixed time, so that the same contents make the
 		// same bytes.
-		header := &zip.FileHeader{Name: name, Method: zip.Store, Modified: time.Date(1980, time.January, 1, 0, 0, 0, 0, time.UTC)}
+		header := &zip.FileHeader{Name: name, Method: zip.Store,
+			Modified: time.Date(1980, time.January, 1, 0, 0, 0, 0, time.UTC)}
 		header.SetMode(0o644)
 		f, err := z.CreateHeader(header)
 		if err == nil {

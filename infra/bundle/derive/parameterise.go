@@ -2,7 +2,6 @@ package derive
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -121,14 +120,4 @@ func (v values) replace(text string) string {
 		text = strings.ReplaceAll(text, v.of[name], "${"+name+"}")
 	}
 	return text
-}
-
-// clone is a deep copy, in which nothing is shared.
-func clone(value any) any {
-	content, _ := json.Marshal(value) // it was JSON
-	decoder := json.NewDecoder(strings.NewReader(string(content)))
-	decoder.UseNumber()
-	var out any
-	_ = decoder.Decode(&out)
-	return out
 }
