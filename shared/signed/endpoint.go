@@ -27,6 +27,17 @@ func (c *Client) endpoint(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	return c.host(ctx, fips, dualStack)
+}
+
+// Address is the URL of a path where AWS itself finds it, as CloudFormation reads a template from S3:
+// whatever AWS_ENDPOINT_URL and the variants of hosts say that this machine uses.
+func (c *Client) Address(ctx context.Context, path string) (string, error) {
+	host, err := c.host(ctx, false, false)
+	return host + path, err
+}
+
+func (c *Client) host(ctx context.Context, fips, dualStack bool) (string, error) {
 	found, err := sqs.NewDefaultEndpointResolverV2().ResolveEndpoint(ctx,
 		sqs.EndpointParameters{Region: aws.String(c.config.Region), UseFIPS: aws.Bool(fips),
 			UseDualStack: aws.Bool(dualStack)})

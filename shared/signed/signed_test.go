@@ -202,3 +202,16 @@ func TestAVersionIsInvokedAndItsFailureIsNoError(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+func TestAnAddressIsThatOfAWSWhateverEndpointIsSet(t *testing.T) {
+	t.Setenv("AWS_ENDPOINT_URL_S3", "http://localhost:1")
+	for region, want := range map[string]string{
+		"eu-west-1":  "https://b.s3.eu-west-1.amazonaws.com/a/b.json",
+		"cn-north-1": "https://b.s3.cn-north-1.amazonaws.com.cn/a/b.json",
+	} {
+		c := aws.Config{Region: region, BaseEndpoint: aws.String("http://localhost:2")}
+		if got, err := S3(c, "b").Address(t.Context(), "/a/b.json"); got != want || err != nil {
+			t.Errorf("%s: %s, %v, want %s", region, got, err, want)
+		}
+	}
+}
