@@ -1,6 +1,7 @@
 package deploying
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
@@ -291,4 +292,12 @@ func (f *File) read() ([]byte, error) {
 // address is the URL under which CloudFormation reads an object.
 func (b *bucket) address(ctx context.Context, key string) (string, error) {
 	return b.client.Address(ctx, s3.Path(key))
+}
+
+// Content is a File of bytes.
+func Content(key string, content []byte) File {
+	sum := sha256.Sum256(content)
+	return File{key, hex.EncodeToString(sum[:]), func() (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(content)), nil
+	}}
 }
