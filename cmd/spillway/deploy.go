@@ -78,31 +78,30 @@ func (f *deployFlags) run(c *cobra.Command) error {
 		d.Config, d.Stack = config, names.Stack(config.Region)
 		return d.Watch(c.Context())
 	}
+	if err := bundle.Expressible(&s); err != nil {
+		return fmt.Errorf("a release can't express these settings, nothing is changed:\n  %s",
+			strings.ReplaceAll(err.Error(), "\n", "\n  "))
+	}
 	b, err := f.open()
 	if err != nil {
 		return err
 	}
 	defer b.Close()
-	plan := func(s *settings.Settings, adopt bool) (deploying.Plan, error) { return planOf(b, s, adopt) }
-	if _, err := plan(&s, false); err != nil {
-		return fmt.Errorf("a release can't express these settings, nothing is changed:\n  %s",
-			strings.ReplaceAll(err.Error(), "\n", "\n  "))
+	if _, err := b.Plan(&s, false); err != nil { // a bundle that is damaged, too, before anything is made
+		return err
 	}
 	if noConfig != nil {
 		return noConfig
 	}
 	config.Region = s.Regions[0] // the configured one, unless the settings say another
 	d.Config, d.Stack, d.Version = config, names.Stack(config.Region), b.Version()
-	d.Plan = func(adopt bool) (deploying.Plan, error) { return plan(&s, adopt) }
+	d.Plan = func(adopt bool) (deploying.Plan, error) { return planOf(b, &s, adopt) }
 	d.Queues, d.AdoptQueues = names.Queues(), s.AdoptQueues
 	d.Parameters = s.WriteKeysParameters
 	if s.WriteKeyParameter != "" {
 		d.Parameters = append([]string{s.WriteKeyParameter}, d.Parameters...)
 	}
-	d.Compare = deploying.Compare(d.Stack, &s, given, func(s *settings.Settings) error {
-		_, err := plan(s, false)
-		return err
-	})
+	d.Compare = deploying.Compare(d.Stack, &s, given, bundle.Expressible)
 	return d.Run(c.Context())
 }
 

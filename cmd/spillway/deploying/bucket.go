@@ -13,6 +13,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,6 +33,9 @@ const (
 	uploadTimeout = 30 * time.Second
 	perMB         = 20 * time.Second
 )
+
+// s3Names is the namespace of what S3 reads.
+const s3Names = ` xmlns="http://s3.amazonaws.com/doc/2006-03-01/"`
 
 // A bucket is where CloudFormation reads the template, and Lambda the functions' code.
 type bucket struct {
@@ -63,6 +67,7 @@ func (b *bucket) do(ctx context.Context, r signed.Request) (a signed.Answer, err
 	}
 	if r.Method == http.MethodPut {
 		sum := sha256.Sum256(r.Body)
+		r.Header.Set("X-Amz-Sdk-Checksum-Algorithm", "SHA256")
 		r.Header.Set("X-Amz-Checksum-Sha256", base64.StdEncoding.EncodeToString(sum[:]))
 	}
 	for attempt := range attempts {
@@ -153,7 +158,7 @@ func (b *bucket) prepare(ctx context.Context) (made bool, err error) {
 func (b *bucket) make(ctx context.Context) (bool, error) {
 	var body []byte
 	if b.region != "us-east-1" { // which S3 takes only as none
-		body = fmt.Appendf(nil, `<CreateBucketConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/">`+
+		body = fmt.Appendf(nil, `<CreateBucketConfiguration`+s3Names+`>`+
 			`<LocationConstraint>%s</LocationConstraint></CreateBucketConfiguration>`, b.region)
 	}
 	a, err := b.do(ctx, signed.Request{Method: http.MethodPut, Path: "/", Body: body})
@@ -176,15 +181,15 @@ func (b *bucket) make(ctx context.Context) (bool, error) {
 // twice.
 func (b *bucket) configure(ctx context.Context) error {
 	for _, part := range []struct{ query, permission, body string }{
-		{"publicAccessBlock", "s3:PutBucketPublicAccessBlock", `<PublicAccessBlockConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/">` +
+		{"publicAccessBlock", "s3:PutBucketPublicAccessBlock", `<PublicAccessBlockConfiguration` + s3Names + `>` +
 			`<BlockPublicAcls>true</BlockPublicAcls><IgnorePublicAcls>true</IgnorePublicAcls>` +
 			`<BlockPublicPolicy>true</BlockPublicPolicy><RestrictPublicBuckets>true</RestrictPublicBuckets>` +
 			`</PublicAccessBlockConfiguration>`},
-		{"encryption", "s3:PutEncryptionConfiguration", `<ServerSideEncryptionConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/">` +
+		{"encryption", "s3:PutEncryptionConfiguration", `<ServerSideEncryptionConfiguration` + s3Names + `>` +
 			`<Rule><ApplyServerSideEncryptionByDefault><SSEAlgorithm>AES256</SSEAlgorithm>` +
 			`</ApplyServerSideEncryptionByDefault></Rule></ServerSideEncryptionConfiguration>`},
 		{"policy", "s3:PutBucketPolicy", b.policy()},
-		{"tagging", "s3:PutBucketTagging", `<Tagging xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><TagSet><Tag><Key>` + ownTag +
+		{"tagging", "s3:PutBucketTagging", `<Tagging` + s3Names + `><TagSet><Tag><Key>` + ownTag +
 			`</Key><Value>` + ownTagValue + `</Value></Tag></TagSet></Tagging>`},
 	} {
 		a, err := b.do(ctx, signed.Request{Method: http.MethodPut, Path: "/", Query: url.Values{part.query: {""}},
@@ -218,12 +223,7 @@ func (b *bucket) own(ctx context.Context) (bool, error) {
 	if err := xml.Unmarshal(a.Body, &tags); err != nil {
 		return false, fmt.Errorf("read the tags of the bucket %s: %w", b.name, err)
 	}
-	for _, t := range tags.Tag {
-		if t == (pair{ownTag, ownTagValue}) {
-			return true, nil
-		}
-	}
-	return false, nil
+	return slices.Contains(tags.Tag, pair{ownTag, ownTagValue}), nil
 }
 
 func (b *bucket) empty(ctx context.Context) (bool, error) {

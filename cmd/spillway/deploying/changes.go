@@ -79,11 +79,11 @@ func (c *Change) String() string {
 	default:
 		more = strings.Join(c.properties(false), ", ")
 	}
-	line := fmt.Sprintf("  %s %-8s  %-34s %s", sign, verb, c.Type, c.name())
+	line := fmt.Sprintf("%s %-8s  %-34s %s", sign, verb, terminal.OneLine(c.Type), terminal.OneLine(c.name()))
 	if more != "" {
-		line += " (" + more + ")"
+		line += " (" + terminal.OneLine(more) + ")"
 	}
-	return terminal.OneLine(line)
+	return line
 }
 
 // order is how changes are shown: what takes something away first, then what changes, then what is
@@ -108,7 +108,7 @@ func show(w io.Writer, changes []Change) {
 	var added, changed, replaced, removed int
 	for i := range changes {
 		c := &changes[i]
-		fmt.Fprintln(w, " ", c)
+		fmt.Fprintf(w, "  %s\n", c)
 		switch {
 		case c.Action == "Remove":
 			removed++

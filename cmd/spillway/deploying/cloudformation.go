@@ -25,7 +25,7 @@ const (
 	// backoff is before the second attempt, and doubles: the pauses take about 15 s together.
 	// CloudFormation throttles an account's calls of all tools together.
 	backoff     = 500 * time.Millisecond
-	callTimeout = 30 * time.Second
+	callTimeout = time.Minute
 )
 
 // stacks calls CloudFormation in one region.
@@ -155,7 +155,7 @@ func (s *stacks) create(ctx context.Context, c *changeSet, template string, p Pl
 		kind = "CREATE"
 	}
 	v := url.Values{"StackName": {c.Stack}, "ChangeSetName": {c.Name}, "ChangeSetType": {kind}, "ClientToken": {c.Name},
-		"TemplateURL": {template}, "Capabilities.member.1": {"CAPABILITY_NAMED_IAM"}}
+		"TemplateURL": {template}, "Capabilities.member.1": {"CAPABILITY_IAM"}}
 	parameters := maps.Clone(p.Parameters)
 	if p.BucketParameter != "" {
 		parameters[p.BucketParameter] = bucket
@@ -213,16 +213,21 @@ func (s *stacks) read(ctx context.Context, c *changeSet) error {
 	}
 }
 
-// changeSets are the names of a stack's change sets.
+// changeSets are the names of the change sets of a stack, by its ID.
 func (s *stacks) changeSets(ctx context.Context, id string) ([]string, error) {
 	var answer struct {
-		Summaries []struct{ ChangeSetName, StackId string } `xml:"ListChangeSetsResult>Summaries>member"`
+		Summaries []struct {
+			ChangeSetName string
+			StackID       string `xml:"StackId"`
+		} `xml:"ListChangeSetsResult>Summaries>member"`
 	}
 	_, err := s.call(ctx, "list the change sets of the stack "+nameOf(id), "ListChangeSets", url.Values{"StackName": {id}},
 		&answer)
 	var names []string
 	for _, one := range answer.Summaries {
-		names = append(names, one.ChangeSetName)
+		if one.StackID == "" || one.StackID == id {
+			names = append(names, one.ChangeSetName)
+		}
 	}
 	return names, err
 }

@@ -55,9 +55,9 @@ func ReadSettings(region, name, file string, pairs []string) (s settings.Setting
 }
 
 // Compare returns a function for Deployment.Compare. given are the names of the settings that were
-// given, and plan is what can express settings.
+// given, and expressible is an error if a release can't express settings.
 func Compare(stack string, s *settings.Settings, given map[string]bool,
-	plan func(*settings.Settings) error) func(io.Writer, map[string]string) error {
+	expressible func(*settings.Settings) error) func(io.Writer, map[string]string) error {
 	return func(w io.Writer, before map[string]string) error {
 		if before == nil {
 			fmt.Fprintf(w, "%s keeps no settings to compare with: an earlier version deployed it\n", stack)
@@ -69,7 +69,7 @@ func Compare(stack string, s *settings.Settings, given map[string]bool,
 				fmt.Fprintf(w, "  %s\n", c)
 			}
 		}
-		if lines := takenAway(s, before, given, plan); len(lines) > 0 {
+		if lines := takenAway(s, before, given, expressible); len(lines) > 0 {
 			return fmt.Errorf("refused, nothing is changed: the stack %s has what a release can't express, and this deployment "+
 				"would take it away:\n  %s\nDeploy it with the CDK (docs/deploy.md). To take it away, say so: --set NAME=VALUE "+
 				"with the new value, such as none", stack, strings.Join(lines, "\n  "))
@@ -78,10 +78,10 @@ func Compare(stack string, s *settings.Settings, given map[string]bool,
 	}
 }
 
-// takenAway are the settings of a stack that plan can't express and that nobody has given another
+// takenAway are the settings of a stack that a release can't express and that nobody has given another
 // value, a line each.
 func takenAway(s *settings.Settings, before map[string]string, given map[string]bool,
-	plan func(*settings.Settings) error) (lines []string) {
+	expressible func(*settings.Settings) error) (lines []string) {
 	now := s.Shown()
 	for _, name := range slices.Sorted(maps.Keys(before)) {
 		if given[name] || name == "name" || name == "adoptQueues" || before[name] == now[name] {
@@ -91,8 +91,8 @@ func takenAway(s *settings.Settings, before map[string]string, given map[string]
 		if err != nil || one.Shown()[name] != before[name] {
 			continue // a fingerprint, or a setting of another version: it is among the changes
 		}
-		if err := plan(&one); err != nil && strings.Contains(err.Error(), name) {
-			lines = append(lines, err.Error())
+		if err := expressible(&one); err != nil {
+			lines = append(lines, name+"="+before[name]+": "+strings.ReplaceAll(err.Error(), "\n", "; "))
 		}
 	}
 	return lines

@@ -75,8 +75,8 @@ const cleanup = 30 * time.Second
 // Run deploys. The errors say what is left, and what to do.
 func (d *Deployment) Run(ctx context.Context) error {
 	if !d.Yes && !d.DryRun && !d.Interactive {
-		return errors.New("there is no terminal to ask on: give --yes to deploy without a question, or --dry-run to see what " +
-			"would change")
+		return errors.New("there is no terminal to ask on: give --yes to deploy without a question, or --dry-run to see " +
+			"what would change")
 	}
 	account, partition, err := identity(ctx, d.Config)
 	if err != nil {

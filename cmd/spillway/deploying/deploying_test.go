@@ -25,7 +25,7 @@ func TestAFirstDeploymentMakesABucketAndAStack(t *testing.T) {
 			"Spillway v1.2.3: pipeline spillway, account 123456789012, region eu-west-1, stack spillway-eu-west-1\n",
 			"Made the private bucket " + ownName, "Uploaded s3://" + ownName + "/templates/abc.json (1 KB)",
 			"Uploaded s3://" + ownName + "/functions/ingest.zip",
-			"  + add AWS::SQS::Queue EventsQueue\n", "1 to add, 0 to change, 0 to replace, 0 to remove\n",
+			"  + add       AWS::SQS::Queue                    EventsQueue\n", "1 to add, 0 to change, 0 to replace, 0 to remove\n",
 			"created           AWS::SQS::Queue                    the-EventsQueue\n",
 			"The stack spillway-eu-west-1 is deployed (CREATE_COMPLETE, ", "IngestUrl            https://ingest.example.com\n",
 		} {
@@ -49,7 +49,7 @@ func TestAFirstDeploymentMakesABucketAndAStack(t *testing.T) {
 		for _, set := range s.sets {
 			for key, want := range map[string]string{
 				"TemplateURL":                        "https://" + ownName + ".s3.eu-west-1.amazonaws.com/templates/abc.json",
-				"Capabilities.member.1":              "CAPABILITY_NAMED_IAM",
+				"Capabilities.member.1":              "CAPABILITY_IAM",
 				"Parameters.member.1.ParameterKey":   "CodeBucket",
 				"Parameters.member.1.ParameterValue": ownName,
 				"Parameters.member.2.ParameterKey":   "Empty",
@@ -390,9 +390,10 @@ func TestAFailedDeploymentNamesItsFirstReason(t *testing.T) {
 	}
 }
 
-// TestAnInterruptLeavesNothingUnnamed interrupts a deployment after each of its calls.
+// TestAnInterruptLeavesNothingUnnamed interrupts a deployment after each of its calls, and during it.
 func TestAnInterruptLeavesNothingUnnamed(t *testing.T) {
-	for _, first := range []bool{true, false} {
+	for _, c := range []struct{ first, during bool }{{true, false}, {false, false}, {true, true}, {false, true}} {
+		first, during := c.first, c.during
 		for n := 1; ; n++ {
 			ended := false
 			synctest.Test(t, func(t *testing.T) {
@@ -403,10 +404,15 @@ func TestAnInterruptLeavesNothingUnnamed(t *testing.T) {
 				}
 				ctx, cancel := context.WithCancelCause(t.Context())
 				calls := 0
-				c.after = func(string) {
+				count := func() {
 					if calls++; calls == n {
 						cancel(interrupt.Err)
 					}
+				}
+				if during {
+					c.fault = func(string, int) *fault { count(); return nil }
+				} else {
+					c.after = func(string) { count() }
 				}
 				out, err := c.deployIn(ctx, nil)
 				if ended = calls < n; ended {
@@ -567,9 +573,13 @@ func TestWhatCannotBePolledSaysThatAWSGoesOn(t *testing.T) {
 				}
 				return nil
 			}
+			began := time.Now()
 			_, err := cloud.deploy(t, nil)
 			if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "AWS goes on") {
 				t.Errorf("%s: %v", name, err)
+			}
+			if waited := time.Since(began) > patience; waited != (name == "away for long") {
+				t.Errorf("%s: it ended after %v", name, time.Since(began))
 			}
 		})
 	}
@@ -838,7 +848,7 @@ func TestADamagedFileIsNotUploaded(t *testing.T) {
 }
 
 func TestQueuesThatADeletedStackRetainedAreAdoptedAllOrNone(t *testing.T) {
-	all := []string{"spillway-events", "spillway-bulk", "spillway-dlq"}
+	all := []string{"spillway-events", "spillway-bulk", "spillway-dead-letters"}
 	for name, c := range map[string]struct {
 		setting string
 		outside []string

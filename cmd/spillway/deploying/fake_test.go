@@ -239,6 +239,9 @@ func (c *cloud) Do(r *http.Request) (*http.Response, error) {
 		}
 	}
 	status, text := serve()
+	if err := r.Context().Err(); err != nil { // it ended meanwhile: the answer is lost
+		return nil, &url.Error{Op: r.Method, URL: r.URL.String(), Err: err}
+	}
 	answer := respond(r, status, text)
 	if isBucket && r.Method == http.MethodHead {
 		answer.Body = io.NopCloser(strings.NewReader(""))
@@ -503,7 +506,7 @@ func (c *cloud) deployIn(ctx context.Context, change func(*Deployment)) (string,
 	d := &Deployment{
 		Config:   aws.Config{Region: region, HTTPClient: c, Credentials: credentials.NewStaticCredentialsProvider("AKID", "secret", "")},
 		Pipeline: pipeline, Stack: theStack, Version: "v1.2.3", AdoptQueues: "auto",
-		Queues: []string{"spillway-events", "spillway-bulk", "spillway-dlq"}, Parameters: []string{"/spillway/write-key"},
+		Queues: []string{"spillway-events", "spillway-bulk", "spillway-dead-letters"}, Parameters: []string{"/spillway/write-key"},
 		Plan: func(bool) (Plan, error) {
 			return Plan{Template: file("templates/abc.json", "{}"), Parameters: map[string]string{"Name": pipeline, "Empty": ""},
 				BucketParameter: "CodeBucket", Tags: map[string]string{"application": "spillway", "pipeline": pipeline},

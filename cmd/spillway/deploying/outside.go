@@ -57,7 +57,8 @@ func adopts(setting, region string, queues, outside []string) (bool, error) {
 	named := slices.Contains(strings.Split(setting, ","), region)
 	switch {
 	case len(outside) == 0 && named:
-		return false, fmt.Errorf("adoptQueues=%s: AWS has no queue of this pipeline outside of the stack in %s", setting, region)
+		return false, fmt.Errorf("adoptQueues=%s: AWS has no queue of this pipeline outside of the stack in %s", setting,
+			region)
 	case len(outside) == 0:
 		return false, nil
 	case !wanted && !named:

@@ -192,8 +192,8 @@ func (w *watcher) result(region string) error {
 	if first := cause(w.events); first != nil {
 		text += fmt.Sprintf("%s %s: %s", first.Type, first.LogicalID, terminal.OneLine(first.Reason))
 		if strings.HasPrefix(first.Type, "AWS::Lambda::Alias") {
-			text += ". CodeDeploy or the check of the new version has refused it: see the section \"A deployment went back\" of " +
-				"docs/runbook.md"
+			text += ". CodeDeploy or the check of the new version has refused it: see the section \"A deployment went " +
+				"back\" of docs/runbook.md"
 		}
 	} else {
 		text += terminal.OneLine(s.Reason)

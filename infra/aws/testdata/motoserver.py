@@ -316,18 +316,41 @@ def parameter_tags(p, region):
     return lambda name: None
 
 
+def execute_wholly(backend, execute, change_set_name, stack_name=None):
+    """Executes a change set, and gives its stack what moto forgets: outputs, parameters and tags."""
+    execute(backend, change_set_name, stack_name)
+    change_set = backend.describe_change_set(change_set_name)
+    stack = backend.stacks[change_set.stack_id]
+    stack.parameters, stack.tags = change_set.parameters, change_set.tags
+    stack._parse_template()
+    stack.output_map = stack._create_output_map()
+
+
+def protect(response):
+    """UpdateTerminationProtection, which moto lacks."""
+    from moto.core.responses import ActionResult
+    stack = response.cloudformation_backend.get_stack(response._get_param("StackName"))
+    stack.enable_termination_protection = response._get_bool_param("EnableTerminationProtection")
+    return ActionResult({"StackId": stack.stack_id})
+
+
 def serve():
     global ENDPOINT
+    from moto.cloudformation.models import CloudFormationBackend
+    from moto.cloudformation.responses import CloudFormationResponse
     from moto.cloudformation import parsing
     from moto.core.common_models import CloudFormationModel
     from moto.awslambda.models import LambdaBackend, LambdaVersion
     from moto.cloudwatch.responses import CloudWatchResponse
     from moto.firehose.models import FirehoseBackend
+    from moto.iam.access_control import PermissionResult
     from moto.s3.models import FakeBucket
     from moto.server import ThreadedMotoServer
     from moto.ssm.models import Parameter
 
     mend(FakeBucket, bucket_settings)
+    # moto overlooks a policy's conditions, so that one which denies what comes without TLS would deny everything.
+    FakeBucket.get_permission = lambda *args: PermissionResult.NEUTRAL
     mend(Parameter, parameter_tags)
     LambdaVersion.cloudformation_type = staticmethod(lambda: "")  # it does not tell a version's number
     models = [register(kind, CloudFormationModel) for kind in MISSING]  # held, for they are found by reference
@@ -344,6 +367,10 @@ def serve():
         delete(resources)
 
     parsing.ResourceMap.delete = retaining
+    execute = CloudFormationBackend.execute_change_set
+    CloudFormationBackend.execute_change_set = lambda backend, change_set_name, stack_name=None: execute_wholly(
+        backend, execute, change_set_name, stack_name)
+    CloudFormationResponse.update_termination_protection = protect
     # The functions' code is a small file: a message stays in its queue, as if every invocation failed.
     LambdaBackend.send_sqs_batch = lambda *args: False
 
