@@ -47,7 +47,8 @@ func (b *Outbox) call(ctx context.Context, messages []message.Message) (c *call,
 		defer stopAtEnd()
 		defer func() {
 			if p := recover(); p != nil { // it must not end the requests that do without the queue
-				b.out.Error("the call to the queue panicked", "type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+				b.out.ErrorContext(ctx, "the call to the queue panicked", "type", fmt.Sprintf("%T", p),
+					"stack", string(debug.Stack()))
 				c.failed = sqsclient.Failures(errPanic, len(messages))
 			}
 		}()

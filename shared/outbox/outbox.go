@@ -203,7 +203,8 @@ func (b *Outbox) write(records [][]byte, tags []any) error {
 	b.fullAt.Store(0)
 	b.counts.spilled.Add(int64(len(records)))
 	if b.spilling.CompareAndSwap(false, true) {
-		b.out.Warn("the queue takes no messages in time; they are written to disk and sent when it takes them again", "dir", b.dir)
+		b.out.Warn("the queue takes no messages in time; they are written to disk and sent when it takes them again",
+			"dir", b.dir)
 	}
 	return nil
 }

@@ -410,6 +410,9 @@ func TestAFullLogRefusesUntilTheQueueTakesMessages(t *testing.T) {
 		if !errors.As(err, &failed) || !errors.Is(err, spill.ErrFull) || accepted < 20 || !b.Stats().Full {
 			t.Errorf("after %d: %v", accepted, err)
 		}
+		for range 3 { // until the queue's circuit breaker opens: what went to disk had no call of its own
+			_ = b.Send(t.Context(), some(accepted, 1))
+		}
 		if !b.Refusing(time.Now()) {
 			t.Error("it does not say that it refuses")
 		}
