@@ -134,8 +134,8 @@ func (b *Bundle) readManifest() error {
 	if err := json.Unmarshal(content, &b.manifest); err != nil {
 		return fmt.Errorf("read %s: %w", manifestName, err)
 	}
-	if !versionText.MatchString(b.manifest.Version) {
-		return fmt.Errorf("read %s: the version must be like v1.2.3, is %q", manifestName, b.manifest.Version)
+	if err := CheckVersion(b.manifest.Version); err != nil {
+		return fmt.Errorf("read %s: %w", manifestName, err)
 	}
 	delete(all, manifestName)
 	return b.list(all)

@@ -10,13 +10,21 @@ import (
 	"time"
 )
 
+// CheckVersion is an error if the version can't be that of a release.
+func CheckVersion(version string) error {
+	if !versionText.MatchString(version) {
+		return fmt.Errorf("the version must be like v1.2.3, is %q", version)
+	}
+	return nil
+}
+
 // Write writes a bundle of a release: code returns the archive of a function, one of Functions, for one
 // of Architectures. The same contents make the same bytes.
 func Write(w io.Writer, version string, template []byte,
 	code func(function, architecture string) ([]byte, error)) error {
 	m := manifest{Format: Format, Version: version, Template: entry{templateName, sum(template)}}
-	if !versionText.MatchString(version) {
-		return fmt.Errorf("write a bundle: the version must be like v1.2.3, is %q", version)
+	if err := CheckVersion(version); err != nil {
+		return fmt.Errorf("write a bundle: %w", err)
 	}
 	contents := map[string][]byte{templateName: template}
 	names := []string{templateName}

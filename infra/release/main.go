@@ -36,6 +36,9 @@ func run(version, out, source string) error {
 	if version == "" || flag.NArg() > 0 {
 		return errors.New("give the version: go run ./infra/release -version v1.2.3 -o FILE")
 	}
+	if err := bundle.CheckVersion(version); err != nil { // before minutes of building
+		return err
+	}
 	if out == "" {
 		out = filepath.Join("dist", "spillway_"+version+"_aws.zip")
 	}
