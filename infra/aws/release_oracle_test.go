@@ -110,7 +110,8 @@ func TestWhatAReleaseDeploysIsWhatTheCDKAppDeploys(t *testing.T) {
 			defer plantDifferences(t, c, app)
 		}
 		if differences := compareRelease(t, c, app, nil); len(differences) > 0 {
-			t.Errorf("%s, adopting %v, of\n%s\n%s", name, c.Adopt, c.Settings.Kept(),
+			t.Errorf("%s: after a change of what is deployed, run go test ./infra/aws -run TestTheTemplateOfARelease -update\n"+
+				"adopting %v, of\n%s\n%s", name, c.Adopt, c.Settings.Kept(),
 				strings.Join(differences[:min(len(differences), 20)], "\n"))
 		}
 	}
