@@ -223,7 +223,7 @@ func (d *Deployment) put(ctx context.Context, f File) error {
 // named adds to an error that the bucket may be left.
 func (d *Deployment) named(err error) error {
 	if errors.Is(err, interrupt.Err) {
-		return fmt.Errorf("%w: the stack is not changed. What is in the bucket %s stays there for the next deployment", err,
+		return fmt.Errorf("%w: nothing is deployed. What is in the bucket %s stays there for the next deployment", err,
 			d.bucket.name)
 	}
 	return err
@@ -304,7 +304,7 @@ func (d *Deployment) apply(ctx context.Context, s *stack, c *changeSet) error {
 	}
 	yes, err := d.confirm(ctx)
 	if err != nil || !yes {
-		if err = errors.Join(err, d.discard(ctx, c)); err == nil {
+		if err = errors.Join(d.named(err), d.discard(ctx, c)); err == nil {
 			fmt.Fprintf(d.Out, "Nothing was changed: the change set is deleted. The template stays in the bucket %s.\n",
 				d.bucket.name)
 		}

@@ -459,7 +459,8 @@ func TestAnInterruptAtTheQuestionDeletesTheChangeSet(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		time.AfterFunc(time.Minute, func() { cancel(interrupt.Err) })
 		out, err := c.deployIn(ctx, func(d *Deployment) { d.Yes, d.Interactive, d.In = false, true, in })
-		if !errors.Is(err, interrupt.Err) || c.stacks[theStack] != nil || c.executed() {
+		if !errors.Is(err, interrupt.Err) || c.stacks[theStack] != nil || c.executed() ||
+			!strings.Contains(err.Error(), "nothing is deployed. What is in the bucket "+ownName) {
 			t.Errorf("%v, left %+v\n%s", err, c.stacks[theStack], out)
 		}
 	})
