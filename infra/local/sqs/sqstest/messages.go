@@ -67,7 +67,7 @@ func messageTests() []test {
 			}
 			e.send(url, "y")
 			ms := e.receiveInput(&sqs.ReceiveMessageInput{QueueUrl: &url, WaitTimeSeconds: 10,
-				//lint:ignore SA1019 older clients ask by it
+				//nolint:staticcheck // SA1019: older clients ask by it
 				AttributeNames: []types.QueueAttributeName{"SentTimestamp"}})
 			if len(ms) != 1 || len(ms[0].Attributes) != 1 || ms[0].Attributes["SentTimestamp"] == "" {
 				e.Errorf("asked for SentTimestamp: %+v", ms)

@@ -284,7 +284,7 @@ func recordedAttributeTests() []test {
 				{nil, []types.QueueAttributeName{"All"}, 4},
 			} {
 				ms := e.receiveInput(&sqs.ReceiveMessageInput{QueueUrl: &url, WaitTimeSeconds: 5,
-					//lint:ignore SA1019 older clients ask by it
+					//nolint:staticcheck // SA1019: older clients ask by it
 					AttributeNames: c.names, MessageSystemAttributeNames: c.system})
 				if len(ms) != 1 || len(ms[0].Attributes) != c.want {
 					e.Errorf("%v and %v: %+v, want %d", c.system, c.names, ms, c.want)
