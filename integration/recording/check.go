@@ -53,8 +53,8 @@ func compare(rows, texts []string) error {
 		}
 	}
 	if len(differ) > 0 {
-		return fmt.Errorf("the recording shows what the commands no longer print:\n%s\nmake it anew with .ci/recording, and look at it",
-			strings.Join(differ, "\n"))
+		return fmt.Errorf("the recording shows what the commands no longer print:\n%s\nmake it anew with .ci/recording, "+
+			"and look at it", strings.Join(differ, "\n"))
 	}
 	return nil
 }

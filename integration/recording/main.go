@@ -76,7 +76,8 @@ func checkAll(ctx context.Context, spillway, from string) error {
 }
 
 // play records the scenario in terminals that it opens and closes.
-func play(ctx context.Context, spillway string, phone bool, typing time.Duration, hurry bool) (_ *recording, err error) {
+func play(ctx context.Context, spillway string, phone bool, typing time.Duration, hurry bool) (
+	_ *recording, err error) {
 	if spillway, err = filepath.Abs(spillway); err != nil {
 		return nil, err
 	}

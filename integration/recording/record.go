@@ -49,14 +49,16 @@ func record(ctx context.Context, t *terminals, hurry bool) (*recording, error) {
 			}
 		}
 	}()
+	typed := ""
 	for _, s := range scenario {
 		if s.typed != "" {
+			typed = s.typed
 			if err := t.enter(ctx, s.in, s.typed); err != nil {
 				return nil, err
 			}
 		}
 		from := time.Since(began)
-		if err := s.wait(ctx, t); err != nil {
+		if err := s.wait(ctx, t, typed); err != nil {
 			return nil, err
 		}
 		if s.fast {
@@ -94,7 +96,8 @@ func (r *recording) sample(ctx context.Context, t *terminals, at time.Duration) 
 	return nil
 }
 
-func (s *step) wait(ctx context.Context, t *terminals) error {
+// wait returns when the terminal shows what the step is about. typed was typed last.
+func (s *step) wait(ctx context.Context, t *terminals, typed string) error {
 	if s.until == nil {
 		return nil
 	}
@@ -108,7 +111,7 @@ func (s *step) wait(ctx context.Context, t *terminals) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("after %q the terminal of %s does not show %s within %s; it shows\n%s", s.typed, panes[s.of].name,
+	return fmt.Errorf("after %q the terminal of %s does not show %s within %s; it shows\n%s", typed, panes[s.of].name,
 		s.until, longest, text)
 }
 

@@ -42,7 +42,8 @@ const (
 
 var scenario = []step{
 	{in: pipeline, typed: "spillway up", of: pipeline, until: regexp.MustCompile(`(?m)^  alarms `), hold: time.Second},
-	{in: outcomes, typed: "spillway tail --user u1", of: outcomes, until: regexp.MustCompile(`--user u1`), hold: time.Second},
+	{in: outcomes, typed: "spillway tail --user u1", of: outcomes, until: regexp.MustCompile(`--user u1`),
+		hold: time.Second},
 	{in: shell, typed: `curl -u key: localhost:8080/v1/track -d '{"messageId":"m1","userId":"u1","event":"Run Started"}'`,
 		of: outcomes, until: regexp.MustCompile(`delivered .* messageId=m1`), hold: 2 * time.Second},
 	{in: shell, typed: `# Segment fails for 20 seconds`, hold: 200 * time.Millisecond},
@@ -54,8 +55,9 @@ var scenario = []step{
 		hold: 2 * time.Second},
 	{of: pipeline, until: regexp.MustCompile(`backlog +0 events`), fast: true, hold: 2 * time.Second},
 	{in: shell, typed: `# and then rejects one event`, hold: 200 * time.Millisecond},
-	{in: shell, typed: `curl -X PUT localhost:9325/_segmentd/script -d '{"rules":[{"match":{"messageId":"m3"},"status":400}]}'`,
-		of: shell, until: regexp.MustCompile(`(?m)^\{"rules":.*400`), hold: 200 * time.Millisecond},
+	{in: shell,
+		typed: `curl -X PUT localhost:9325/_segmentd/script -d '{"rules":[{"match":{"messageId":"m3"},"status":400}]}'`,
+		of:    shell, until: regexp.MustCompile(`(?m)^\{"rules":.*400`), hold: 200 * time.Millisecond},
 	{in: shell, typed: `curl -u key: localhost:8080/v1/track -d '{"messageId":"m3","userId":"u1","event":"Run Shared"}'`,
 		of: outcomes, until: regexp.MustCompile(`dead_lettered .* messageId=m3`), hold: time.Second},
 	{in: shell, typed: `spillway dlq ls`, of: shell, until: regexp.MustCompile(`rejected: Segment answered 400`),

@@ -27,6 +27,11 @@ type frame struct {
 	screen
 }
 
+// same reports whether two frames show the same.
+func (f *frame) same(g *frame) bool {
+	return slices.Equal(f.rows, g.rows) && f.row == g.row && (f.row < 0 || f.column == g.column)
+}
+
 // frames are the distinct pictures of a terminal, in the time of the recording.
 func (r *recording) frames(of int) (all []frame) {
 	for _, s := range r.samples {
@@ -35,7 +40,7 @@ func (r *recording) frames(of int) (all []frame) {
 			f.row = -1 // only the user's terminal shows its cursor
 		}
 		switch n := len(all); {
-		case n > 0 && slices.Equal(all[n-1].rows, f.rows) && (f.row < 0 || all[n-1].row == f.row && all[n-1].column == f.column):
+		case n > 0 && all[n-1].same(&f):
 		case n > 0 && f.at-all[n-1].at < fastest:
 			all[n-1].screen = f.screen
 		default:
@@ -66,8 +71,8 @@ func (r *recording) svg(phone bool) string {
 		y += titleHeight
 		fmt.Fprintf(&films, `<rect class="pane" x="%d" y="%g" width="%g" height="%g" rx="6"/>`+"\n", margin, y,
 			width-2*margin, height)
-		fmt.Fprintf(&films, `<svg x="%d" y="%g" width="%g" height="%d"><g class="film" id="film%d">`+"\n", 2*margin, y+margin/2,
-			width-4*margin, rows*cellHeight, i)
+		fmt.Fprintf(&films, `<svg x="%d" y="%g" width="%g" height="%d"><g class="film" id="film%d">`+"\n",
+			2*margin, y+margin/2, width-4*margin, rows*cellHeight, i)
 		frames := r.frames(i)
 		fmt.Fprintf(&keyframes, "@keyframes film%d{", i)
 		for n, f := range frames {
@@ -81,14 +86,16 @@ func (r *recording) svg(phone bool) string {
 		y += height
 	}
 	for i, w := range r.waits {
-		fmt.Fprintf(&films, `<text class="fast" id="fast%d" x="%g" y="%d" text-anchor="end">%.0f s, played faster ▸▸</text>`+"\n",
+		fmt.Fprintf(&films, `<text class="fast" id="fast%d" x="%g" y="%d" text-anchor="end">%.0f s, played faster ▸▸</text>
+`,
 			i, width-2*margin, margin+titleHeight-10, (w.to - w.from).Seconds())
 		fmt.Fprintf(&keyframes, "@keyframes fast%d{0%%{opacity:0}%.3f%%{opacity:1}%.3f%%{opacity:0}to{opacity:0}}\n", i,
 			percent(r.played(w.from), total), percent(r.played(w.to), total))
 		fmt.Fprintf(&still, "#fast%d{animation-name:fast%d}\n", i, i)
 	}
 	height := y + margin
-	return fmt.Sprintf(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %g %g" width="%g" height="%g" xml:space="preserve" role="img" aria-labelledby="t d">
+	return fmt.Sprintf(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %g %g" width="%g" height="%g"
+ xml:space="preserve" role="img" aria-labelledby="t d">
 <title id="t">Three terminals: spillway up, spillway tail, and a user's</title>
 <desc id="d">%s</desc>
 <style>
@@ -102,10 +109,10 @@ func (r *recording) svg(phone bool) string {
 		d.defs.String(), width, height, films.String())
 }
 
-const described = "spillway up runs the pipeline, and spillway tail follows a user's events. The user sends an event, and it is " +
-	"delivered. Segment fails for 20 seconds: the next event is retried, and a thousand others wait in the backlog. Half a minute " +
-	"later all are delivered. Then Segment rejects one event, which becomes a dead letter; spillway dlq ls shows it with Segment's " +
-	"answer."
+const described = "spillway up runs the pipeline, and spillway tail follows a user's events. The user sends an " +
+	"event, and it is delivered. Segment fails for 20 seconds: the next event is retried, and a thousand others wait " +
+	"in the backlog. Half a minute later all are delivered. Then Segment rejects one event, which becomes a dead " +
+	"letter; spillway dlq ls shows it with Segment's answer."
 
 func percent(at, of time.Duration) float64 { return 100 * float64(at) / float64(of) }
 
