@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"strconv"
 	"time"
@@ -251,8 +252,8 @@ func greet(out io.Writer, p *local.Pipeline, names topology.Names, f upFlags) {
 		emulator = " (emulator)"
 	}
 	fmt.Fprintf(out, "  Segment           %s%s\n", p.SegmentURL, emulator)
-	if dir := p.Status().ArchiveDir; dir != "" {
-		fmt.Fprintf(out, "  archive           %s\n", dir)
+	if dir := p.Status().ArchiveDir; dir != "" { // absolute; the reader knows the data directory
+		fmt.Fprintf(out, "  archive           %s\n", filepath.Join(f.dataDir, filepath.Base(dir)))
 	}
 	fmt.Fprintf(out, "  function's log    %s\n\n", p.LogPath)
 	f.console.warn(out, p.ConsoleURL)
