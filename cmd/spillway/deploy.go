@@ -29,13 +29,13 @@ func newDeploy() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "deploy",
 		Short: "Deploy a pipeline to AWS from a release, or change it",
-		Long: usage.Help("Deploys a pipeline to AWS, in the region and with the credentials of the AWS tools, without Go, "+
-			"Node.js or the CDK. It needs the release's bundle, spillway_VERSION_aws.zip.",
-			"It uploads the template to a private bucket of the region, which it makes, and lets CloudFormation compare. It "+
-				"shows each resource that would be added, changed, replaced or removed, and asks; then it uploads the functions' "+
-				"code, follows the deployment, and prints the outputs. If a deployment fails, CloudFormation undoes it.",
-			"Give the same settings every time: one that is left out has its default again, and what is deployed with other "+
-				"settings is said before the question. Settings that a release can't express are refused; those need the CDK."),
+		Long: usage.Help("Deploys a pipeline to AWS, in the region and with the credentials of the AWS tools, without "+
+			"Go, Node.js or the CDK. It needs the release's bundle, spillway_VERSION_aws.zip.",
+			"It uploads the template to a private bucket of the region, which it makes, and lets CloudFormation "+
+				"compare. It shows each resource that would be added, changed, replaced or removed, and asks; then it "+
+				"uploads the functions' code, follows the deployment, and prints the outputs. If a deployment fails, CloudFormation undoes it.",
+			"Give the same settings every time: one that is left out has its default again, and what is deployed with "+
+				"other settings is said before the question. Settings that a release can't express are refused; those need the CDK."),
 		Example: "  spillway deploy --set emails=you@example.com\n" +
 			"  spillway deploy --name staging --settings staging.json --dry-run",
 		SuggestFor: []string{"install", "upgrade"},
@@ -49,10 +49,10 @@ func newDeploy() *cobra.Command {
 		topology.DefaultNames().Pipeline)
 	set.StringArrayVar(&f.set, "set", nil, "a `setting` as NAME=VALUE; can be given more than once")
 	set.StringVar(&f.settings, "settings", "", "JSON `file` with settings; those of --set hold")
-	set.StringVar(&f.bundle, "bundle", "", "the release's `file` spillway_VERSION_aws.zip; without it, it is looked for beside "+
-		"this program, in the working directory and in /usr/share/spillway")
-	set.StringVar(&f.bucket, "bucket", "", "`name` of a bucket of yours in the region for the template and the code, in place "+
-		"of spillway-deploy-ACCOUNT-REGION")
+	set.StringVar(&f.bundle, "bundle", "", "the release's `file` spillway_VERSION_aws.zip; without it, it is looked "+
+		"for beside this program, in the working directory and in /usr/share/spillway")
+	set.StringVar(&f.bucket, "bucket", "", "`name` of a bucket of yours in the region for the template and the "+
+		"code, in place of spillway-deploy-ACCOUNT-REGION")
 	set.BoolVar(&f.yes, "yes", false, "do not ask")
 	set.BoolVar(&f.dryRun, "dry-run", false, "show the changes, and change nothing")
 	set.StringSliceVar(&f.allow, "allow-replacement", nil,

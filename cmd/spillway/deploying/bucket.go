@@ -127,8 +127,8 @@ func (b *bucket) prepare(ctx context.Context) (made bool, err error) {
 		return false, fmt.Errorf("the bucket %s is in %s, and Lambda reads code only from a bucket in %s%s", b.name,
 			cmp.Or(a.Header.Get("X-Amz-Bucket-Region"), "another region"), b.region, other)
 	case a.Status == http.StatusForbidden:
-		return false, fmt.Errorf("the bucket %s can't be used: it belongs to another account than %s, or your role lacks "+
-			"s3:ListBucket of it%s", b.name, b.account, other)
+		return false, fmt.Errorf("the bucket %s can't be used: it belongs to another account than %s, or your role "+
+			"lacks s3:ListBucket of it%s", b.name, b.account, other)
 	case a.Status/100 != 2:
 		return false, bucketError(a, nil, "look for the bucket "+b.name, "s3:ListBucket")
 	}
@@ -169,8 +169,8 @@ func (b *bucket) make(ctx context.Context) (bool, error) {
 	case err == nil && refusal != nil && refusal.Code == "BucketAlreadyExists":
 		return false, fmt.Errorf("the bucket %s can't be made: somebody else has one of this name%s", b.name, other)
 	case err == nil && refusal != nil && refusal.Code == "OperationAborted":
-		return false, fmt.Errorf("the bucket %s is being made or deleted by somebody else at this moment: try again in a "+
-			"minute", b.name)
+		return false, fmt.Errorf("the bucket %s is being made or deleted by somebody else at this moment: try again "+
+			"in a minute", b.name)
 	case err != nil || refusal != nil:
 		return false, bucketError(a, err, "make the bucket "+b.name, "s3:CreateBucket")
 	}

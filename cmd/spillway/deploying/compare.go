@@ -70,9 +70,9 @@ func Compare(stack string, s *settings.Settings, given map[string]bool,
 			}
 		}
 		if lines := takenAway(s, before, given, expressible); len(lines) > 0 {
-			return fmt.Errorf("refused, nothing is changed: the stack %s has what a release can't express, and this deployment "+
-				"would take it away:\n  %s\nDeploy it with the CDK (docs/deploy.md). To take it away, say so: --set NAME=VALUE "+
-				"with the new value, such as none", stack, strings.Join(lines, "\n  "))
+			return fmt.Errorf("refused, nothing is changed: the stack %s has what a release can't express, and this "+
+				"deployment would take it away:\n  %s\nDeploy it with the CDK (docs/deploy.md). To take it away, say so: "+
+				"--set NAME=VALUE with the new value, such as none", stack, strings.Join(lines, "\n  "))
 		}
 		return nil
 	}

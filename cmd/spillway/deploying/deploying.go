@@ -75,8 +75,8 @@ const cleanup = 30 * time.Second
 // Run deploys. The errors say what is left, and what to do.
 func (d *Deployment) Run(ctx context.Context) error {
 	if !d.Yes && !d.DryRun && !d.Interactive {
-		return errors.New("there is no terminal to ask on: give --yes to deploy without a question, or --dry-run to see " +
-			"what would change")
+		return errors.New("there is no terminal to ask on: give --yes to deploy without a question, or --dry-run to " +
+			"see what would change")
 	}
 	account, partition, err := identity(ctx, d.Config)
 	if err != nil {
@@ -98,8 +98,8 @@ func (d *Deployment) Run(ctx context.Context) error {
 	}
 	if todo == renew {
 		if d.DryRun {
-			fmt.Fprintf(d.Out, "The first deployment of the stack %s failed, so that it has nothing. A deployment deletes it, "+
-				"and makes all anew.\n", d.Stack)
+			fmt.Fprintf(d.Out, "The first deployment of the stack %s failed, so that it has nothing. A deployment "+
+				"deletes it, and makes all anew.\n", d.Stack)
 			return nil
 		}
 		if err := d.renew(ctx, s); err != nil {
@@ -121,8 +121,8 @@ func (d *Deployment) Run(ctx context.Context) error {
 func (d *Deployment) before(ctx context.Context, s *stack, todo step) error {
 	exists := todo == update
 	if exists && byCDK(s) {
-		fmt.Fprintf(d.Out, "The CDK has deployed this stack. This deployment changes it in place; `npx cdk deploy` with the "+
-			"same settings takes it back.\n")
+		fmt.Fprintf(d.Out, "The CDK has deployed this stack. This deployment changes it in place; `npx cdk deploy` "+
+			"with the same settings takes it back.\n")
 	}
 	if exists {
 		settings, err := settingsOf(s)
@@ -142,8 +142,8 @@ func (d *Deployment) before(ctx context.Context, s *stack, todo step) error {
 		if len(names) > 0 {
 			of = "change set " + strings.Join(names, ", ")
 		}
-		fmt.Fprintf(d.Out, "The stack %s is left from a first deployment that was not answered, or somebody else reviews one "+
-			"now (%s). It has nothing yet.\n", s.Name, of)
+		fmt.Fprintf(d.Out, "The stack %s is left from a first deployment that was not answered, or somebody else "+
+			"reviews one now (%s). It has nothing yet.\n", s.Name, of)
 	}
 	adopt, err := d.adopt(ctx, s, exists)
 	if err != nil {
@@ -268,8 +268,8 @@ func (d *Deployment) overtaken(ctx context.Context, err error) error {
 	case failed == nil && s != nil && strings.HasSuffix(s.Status, "_IN_PROGRESS") && s.Status != "REVIEW_IN_PROGRESS":
 		return &busyError{s.Name, s.Status, d.Pipeline}
 	case missing(err), code == "InvalidChangeSetStatus":
-		return fmt.Errorf("nothing is changed by this deployment: another one of the stack %s was faster (%w). Watch it, and "+
-			"run the command again: spillway deploy --watch --name %s", d.Stack, err, d.Pipeline)
+		return fmt.Errorf("nothing is changed by this deployment: another one of the stack %s was faster (%w). Watch "+
+			"it, and run the command again: spillway deploy --watch --name %s", d.Stack, err, d.Pipeline)
 	}
 	return err
 }
@@ -323,13 +323,13 @@ func (d *Deployment) apply(ctx context.Context, s *stack, c *changeSet) error {
 // judge refuses what would take away what holds something.
 func (d *Deployment) judge(c *changeSet) error {
 	if names := unused(c.Changes, d.AllowReplacement); len(names) > 0 {
-		return fmt.Errorf("refused, nothing is changed: --allow-replacement must name a queue, bucket or table that the change "+
-			"set changes, has %s", strings.Join(names, ", "))
+		return fmt.Errorf("refused, nothing is changed: --allow-replacement must name a queue, bucket or table that "+
+			"the change set changes, has %s", strings.Join(names, ", "))
 	}
 	if lines := refused(c.Changes, d.AllowReplacement); len(lines) > 0 {
-		return fmt.Errorf("refused, nothing is changed:\n  %s\nDeploy the version that the stack's output %s names, with its "+
-			"settings; or this one beside it with another --name, let senders change over, and delete the old stack when "+
-			"its queues are empty", strings.Join(lines, "\n  "), topology.OutputVersion)
+		return fmt.Errorf("refused, nothing is changed:\n  %s\nDeploy the version that the stack's output %s names, "+
+			"with its settings; or this one beside it with another --name, let senders change over, and delete the old "+
+			"stack when its queues are empty", strings.Join(lines, "\n  "), topology.OutputVersion)
 	}
 	return nil
 }
@@ -390,8 +390,8 @@ func (d *Deployment) begin(ctx context.Context, s *stack, c *changeSet) error {
 
 // goesOn says of an error that AWS does not stop.
 func (d *Deployment) goesOn(err error) error {
-	return fmt.Errorf("%w: AWS goes on with the deployment of the stack %s. To watch it: spillway deploy --watch --name %s. "+
-		"To stop an update and undo it: aws cloudformation cancel-update-stack --region %s --stack-name %[2]s", err,
+	return fmt.Errorf("%w: AWS goes on with the deployment of the stack %s. To watch it: spillway deploy --watch "+
+		"--name %s. To stop an update and undo it: aws cloudformation cancel-update-stack --region %s --stack-name %[2]s", err,
 		d.Stack, d.Pipeline, d.Config.Region)
 }
 
@@ -440,8 +440,8 @@ func (d *Deployment) discard(ctx context.Context, c *changeSet) error {
 		return nil
 	}
 	left := func(err error) error {
-		return fmt.Errorf("the empty stack %s is left: %w. The next deployment uses it; or delete it: aws cloudformation "+
-			"delete-stack --region %s --stack-name %[1]s", d.Stack, err, d.Config.Region)
+		return fmt.Errorf("the empty stack %s is left: %w. The next deployment uses it; or delete it: aws "+
+			"cloudformation delete-stack --region %s --stack-name %[1]s", d.Stack, err, d.Config.Region)
 	}
 	s, err := d.stacks.describe(ctx, c.Stack)
 	switch {

@@ -43,14 +43,14 @@ func FindBundle(version string, places []string) (string, error) {
 		case err != nil || len(found) == 0:
 		case len(found) > 1:
 			slices.Sort(found)
-			return "", fmt.Errorf("which bundle is to be deployed? There are several, and none of this version (%s): %s. Name one "+
-				"by --bundle", version, strings.Join(found, ", "))
+			return "", fmt.Errorf("which bundle is to be deployed? There are several, and none of this version (%s): "+
+				"%s. Name one by --bundle", version, strings.Join(found, ", "))
 		default:
 			return found[0], nil
 		}
 	}
-	return "", fmt.Errorf("there is no bundle %s in %s. Releases have it beside this program: fetch it, or name it by --bundle "+
-		"FILE. From the sources, docs/deploy.md deploys without it", own, strings.Join(places, ", "))
+	return "", fmt.Errorf("there is no bundle %s in %s. Releases have it beside this program: fetch it, or name it "+
+		"by --bundle FILE. From the sources, docs/deploy.md deploys without it", own, strings.Join(places, ", "))
 }
 
 // Fits is an error if a bundle is not that of this program, whose parameters it computes: both must be
@@ -59,8 +59,8 @@ func Fits(program, bundle string) error {
 	if program == bundle || !isRelease(program) || !isRelease(bundle) {
 		return nil
 	}
-	return fmt.Errorf("the bundle is of the release %s, and this program of %s: use both of one release. An earlier release is "+
-		"deployed with its own program", bundle, program)
+	return fmt.Errorf("the bundle is of the release %s, and this program of %s: use both of one release. An earlier "+
+		"release is deployed with its own program", bundle, program)
 }
 
 func isRelease(version string) bool {

@@ -44,8 +44,8 @@ func (d *Deployment) adopt(ctx context.Context, s *stack, exists bool) (bool, er
 	}
 	adopt, err := adopts(d.AdoptQueues, d.Config.Region, d.Queues, outside)
 	if adopt {
-		fmt.Fprintf(d.Out, "%s adopts the queues %s, which exist outside of it. It does not change their attributes: `spillway "+
-			"doctor --name %s` says whether they are this version's.\n", d.Stack, strings.Join(outside, ", "), d.Pipeline)
+		fmt.Fprintf(d.Out, "%s adopts the queues %s, which exist outside of it. It does not change their attributes: "+
+			"`spillway doctor --name %s` says whether they are this version's.\n", d.Stack, strings.Join(outside, ", "), d.Pipeline)
 	}
 	return adopt, err
 }
@@ -62,11 +62,11 @@ func adopts(setting, region string, queues, outside []string) (bool, error) {
 	case len(outside) == 0:
 		return false, nil
 	case !wanted && !named:
-		return false, fmt.Errorf("refused, nothing is changed: the queue %s exists already, so that the stack can't make it, and "+
-			"adoptQueues=%s says not to use it. Leave adoptQueues out, or delete the queue, which deletes its events", all, setting)
+		return false, fmt.Errorf("refused, nothing is changed: the queue %s exists already, so that the stack can't "+
+			"make it, and adoptQueues=%s says not to use it. Leave adoptQueues out, or delete the queue, which deletes its events", all, setting)
 	case len(outside) < len(queues):
-		return false, fmt.Errorf("refused, nothing is changed: the queue %s exists outside of the stack, and others of %s do "+
-			"not. A release adopts all of them or none; the CDK can adopt each by itself (docs/deploy.md)", all,
+		return false, fmt.Errorf("refused, nothing is changed: the queue %s exists outside of the stack, and others "+
+			"of %s do not. A release adopts all of them or none; the CDK can adopt each by itself (docs/deploy.md)", all,
 			strings.Join(queues, ", "))
 	}
 	return true, nil
@@ -105,8 +105,8 @@ func (d *Deployment) tellMissingParameters(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		case ssm.NotFound(err):
-			fmt.Fprintf(d.Out, "Note: the parameter %s does not exist in %s, which the functions read once a minute. Make it: "+
-				"aws ssm put-parameter --region %[2]s --type SecureString --name %[1]s --value …\n", name, d.Config.Region)
+			fmt.Fprintf(d.Out, "Note: the parameter %s does not exist in %s, which the functions read once a minute. "+
+				"Make it: aws ssm put-parameter --region %[2]s --type SecureString --name %[1]s --value …\n", name, d.Config.Region)
 		case err != nil:
 			fmt.Fprintf(d.Out, "Note: %s\n", terminal.OneLine(deployed.Explain(err, "look for the parameter "+name,
 				"ssm:GetParameter").Error()))

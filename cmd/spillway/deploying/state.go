@@ -23,16 +23,16 @@ var updatable = []string{"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_
 
 // stuck are the statuses that a stack only leaves by somebody's hand, and how.
 var stuck = map[string]string{
-	"UPDATE_ROLLBACK_FAILED": "CloudFormation could not undo a deployment that failed. Mend what its events name, then " +
-		"let it go on: aws cloudformation continue-update-rollback --region %s --stack-name %s",
+	"UPDATE_ROLLBACK_FAILED": "CloudFormation could not undo a deployment that failed. Mend what its events name, " +
+		"then let it go on: aws cloudformation continue-update-rollback --region %s --stack-name %s",
 	"UPDATE_FAILED": "a deployment failed and was told not to undo anything. Let CloudFormation undo it: " +
 		"aws cloudformation rollback-stack --region %s --stack-name %s",
 	"CREATE_FAILED": "the first deployment failed and was told not to undo anything. Delete it: " +
 		"aws cloudformation delete-stack --region %s --stack-name %s",
-	"ROLLBACK_FAILED": "CloudFormation could not undo the first deployment, which failed. Delete what its events name, " +
-		"then the stack: aws cloudformation delete-stack --region %s --stack-name %s",
-	"DELETE_FAILED": "somebody deleted it, and CloudFormation could not delete all of it. Delete what its events name, " +
-		"then the stack again: aws cloudformation delete-stack --region %s --stack-name %s",
+	"ROLLBACK_FAILED": "CloudFormation could not undo the first deployment, which failed. Delete what its events " +
+		"name, then the stack: aws cloudformation delete-stack --region %s --stack-name %s",
+	"DELETE_FAILED": "somebody deleted it, and CloudFormation could not delete all of it. Delete what its events " +
+		"name, then the stack again: aws cloudformation delete-stack --region %s --stack-name %s",
 	"IMPORT_ROLLBACK_FAILED": "CloudFormation could not undo an import. Mend what its events name: " +
 		"aws cloudformation describe-stack-events --region %s --stack-name %s",
 }
@@ -71,8 +71,8 @@ func (e *busyError) Error() string {
 	if strings.HasPrefix(e.status, "DELETE_") {
 		doing = "is being deleted"
 	}
-	return fmt.Sprintf("nothing is changed: the stack %s %s by somebody else (%s). Watch it, and deploy once it has ended: "+
-		"spillway deploy --watch --name %s", e.stack, doing, e.status, e.pipeline)
+	return fmt.Sprintf("nothing is changed: the stack %s %s by somebody else (%s). Watch it, and deploy once it has "+
+		"ended: spillway deploy --watch --name %s", e.stack, doing, e.status, e.pipeline)
 }
 
 // foreign is why a stack is not the pipeline's; empty: it is. Who deployed it with a version before

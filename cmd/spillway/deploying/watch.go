@@ -202,8 +202,8 @@ func (w *watcher) result(region string) error {
 	case "UPDATE_ROLLBACK_COMPLETE":
 		text += ". All is undone: the pipeline works as before"
 	case "ROLLBACK_COMPLETE":
-		text += ". All is undone. The next deployment deletes the empty stack and makes it anew; wait a minute before it, " +
-			"because SQS does not reuse the name of a deleted queue sooner"
+		text += ". All is undone. The next deployment deletes the empty stack and makes it anew; wait a minute before " +
+			"it, because SQS does not reuse the name of a deleted queue sooner"
 	default:
 		if _, err := decide(s, region, w.pipeline); err != nil {
 			text += ". " + err.Error()
