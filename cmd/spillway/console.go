@@ -19,10 +19,12 @@ import (
 	"github.com/spillwayhq/spillway/shared/jsonlog"
 )
 
-// A consolePort is the port of an operator's page. The page is for this machine only.
+// A consolePort is the port of an operator's page. The page is for this machine only, unless listen
+// says otherwise.
 type consolePort struct {
-	port uint16
-	any  bool // take another one if it is in use
+	port   uint16
+	any    bool   // take another one if it is in use
+	listen string // as of local.ParseListen; empty: see address
 }
 
 const defaultConsolePort = 9326
@@ -36,8 +38,12 @@ func (p *consolePort) register(c *cobra.Command) {
 func (p *consolePort) chosen(c *cobra.Command) { p.any = !c.Flags().Changed("console-port") }
 
 // address is where the page is served, with the address of the other ports. It is a loopback
-// address: the page shows events and changes what is delivered, without credentials.
+// address unless the page has one of its own: the page shows events and changes what is delivered,
+// without credentials.
 func (p *consolePort) address(listen string) string {
+	if p.listen != "" {
+		return address(p.listen, p.port)
+	}
 	if listen == "" || local.Exposed(listen) != "" {
 		listen = "127.0.0.1"
 	}

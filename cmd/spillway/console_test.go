@@ -152,3 +152,47 @@ func TestConsoleBelievesNoOtherServerThatItIsUp(t *testing.T) {
 		s.Close()
 	}
 }
+
+func TestThePageOfAContainerCanBeReachedFromOutsideIt(t *testing.T) {
+	t.Parallel()
+	greeting, page := upWithPage(t, "--listen=0.0.0.0", "--console-listen=0.0.0.0")
+	if status, _ := get(t, page); status != http.StatusOK || !strings.Contains(greeting,
+		"Warning: every machine that reaches this one by any of its addresses can open the operator's page") ||
+		strings.Contains(greeting, "this machine only") {
+		t.Errorf("%d, it printed\n%s", status, greeting)
+	}
+	u, err := url.Parse(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range addresses {
+		if ip := a.(*net.IPNet).IP.To4(); ip != nil {
+			if status, _ := get(t, "http://"+net.JoinHostPort(ip.String(), u.Port())); status != http.StatusOK {
+				t.Errorf("at %s the page answers %d", ip, status)
+			}
+		}
+	}
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, page, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Host = "rebound.example" // as a web page of another site would ask
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusForbidden {
+		t.Errorf("under another site's name the page answers %s", answer.Status)
+	}
+	for _, args := range [][]string{{"--console-listen=elsewhere.example"}, {"--console-listen=0.0.0.0", "--console=false"}} {
+		if _, _, err := spillway(t.Context(), "", append([]string{"up", "--data-dir=" + t.TempDir()}, args...)...); err == nil ||
+			!strings.HasPrefix(err.Error(), "--console-listen ") {
+			t.Errorf("%q: %v", args, err)
+		}
+	}
+}

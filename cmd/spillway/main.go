@@ -44,6 +44,6 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(usage.FlagError)
 	root.AddCommand(newUp(), newConsole(), newSend(), newDLQ(), newTail(), newTop(), newKeys(), newSegmentd(), newBench(),
 		newCheck(), newDoctor(), newDrill(), newRegion(), newPause(), newResume(), newReplay(), newLogs(), newCost(),
-		newStatus(), newWhy(), newForget(), newDeploy(), newVersion())
+		newStatus(), newWhy(), newForget(), newHealth(), newDeploy(), newVersion())
 	return root
 }

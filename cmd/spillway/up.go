@@ -68,6 +68,10 @@ func newUp() *cobra.Command {
 	f.console.register(c)
 	c.Flags().BoolVar(&f.hasConsole, "console", true,
 		"serve the operator's page, to this machine only whatever --listen says")
+	c.Flags().StringVar(&f.console.listen, "console-listen", "",
+		"IP `address` of the operator's page, such as 0.0.0.0 in a container whose port 9326 is published to its machine "+
+			"alone; whoever reaches it reads events and changes what is delivered, without credentials (default: a loopback "+
+			"address)")
 	c.Flags().StringVar(&f.segment, "segment", "",
 		"deliver to this `URL` instead of the Segment emulator: "+segment.EndpointUS+" or "+segment.EndpointEU)
 	c.Flags().StringVar(&f.writeKey, "write-key", "", "write `key` of messages that have none")
@@ -160,8 +164,8 @@ func (f *upFlags) check() (names topology.Names, err error) {
 	if f.segment != "" && f.latency != 0 {
 		return names, errors.New("--latency is for the Segment emulator, which --segment replaces: remove one of them")
 	}
-	if !f.hasConsole && !f.console.any {
-		return names, errors.New("--console-port is for the page that --console=false leaves out: remove one of them")
+	if err := f.checkConsole(); err != nil {
+		return names, err
 	}
 	if err := usage.Latency(f.latency); err != nil {
 		return names, err
@@ -193,6 +197,22 @@ func (f *upFlags) check() (names topology.Names, err error) {
 		return names, fmt.Errorf("--name: %w", err)
 	}
 	return names, nil
+}
+
+// checkConsole refuses flags of the page that can't be followed.
+func (f *upFlags) checkConsole() (err error) {
+	switch {
+	case !f.hasConsole && !f.console.any:
+		return errors.New("--console-port is for the page that --console=false leaves out: remove one of them")
+	case f.console.listen == "":
+		return nil
+	case !f.hasConsole:
+		return errors.New("--console-listen is for the page that --console=false leaves out: remove one of them")
+	}
+	if f.console.listen, err = local.ParseListen(f.console.listen); err != nil {
+		return fmt.Errorf("--console-listen %w", err)
+	}
+	return nil
 }
 
 // checkPorts refuses a port that is given twice: the second one would be in use, by this process.
@@ -258,7 +278,9 @@ func greet(out io.Writer, p *local.Pipeline, names topology.Names, f upFlags) {
 	fmt.Fprintf(out, "  function's log    %s\n\n", p.LogPath)
 	f.console.warn(out, p.ConsoleURL)
 	warnExposed(out, f.listen, "can send events, read the events and dead letters, and delete them")
-	if local.Exposed(f.listen) != "" && p.ConsoleURL != "" {
+	if p.ConsoleURL != "" && f.console.listen != "" {
+		warnExposed(out, f.console.listen, "can open the operator's page, read events there and change what is delivered")
+	} else if p.ConsoleURL != "" && local.Exposed(f.listen) != "" {
 		fmt.Fprint(out, "The operator's page can be opened on this machine only.\n\n")
 	}
 	if f.segment != "" && f.writeKey == "" {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -250,5 +251,33 @@ func TestForwardedHeadersCountOnlyBehindTrustedProxies(t *testing.T) {
 				t.Errorf("%v\n%s", err, &s.Log)
 			}
 		})
+	}
+}
+
+// A container without a shell asks the server so.
+func TestTheBinaryIsItsOwnHealthCheck(t *testing.T) {
+	t.Parallel()
+	p, _ := pipeline(t)
+	s := start(t, localtest.Environment(p.SQSURL))
+	ask := func(listen string, args ...string) (string, error) {
+		c := exec.Command(binary(t), args...)
+		c.Env = []string{"SPILLWAY_LISTEN=" + listen}
+		out, err := c.CombinedOutput()
+		return string(out), err
+	}
+	if out, err := ask(s.Address, "health"); err != nil || out != "{\"success\":true}\n" {
+		t.Errorf("of a server that runs: %q, %v", out, err)
+	}
+	if out, err := ask("", "version"); err != nil || !strings.HasPrefix(out, "ingest devel") {
+		t.Errorf("its version: %q, %v", out, err)
+	}
+	for _, c := range [][3]string{
+		{"127.0.0.1:1", "health", "ingest: http://127.0.0.1:1/health can't be asked: "},
+		{"8080", "health", "ingest: SPILLWAY_LISTEN must be host:port"},
+		{s.Address, "helth", "ingest: the arguments must be none, for a server, or health"},
+	} {
+		if out, err := ask(c[0], c[1]); err == nil || !strings.HasPrefix(out, c[2]) {
+			t.Errorf("%s of %s: %q, %v, want %s", c[1], c[0], out, err, c[2])
+		}
 	}
 }

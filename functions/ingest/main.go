@@ -18,7 +18,12 @@ import (
 
 func main() {
 	logger := jsonlog.Redirect(os.Stdout)
-	err := run(context.Background(), logger)
+	var err error
+	if args := os.Args[1:]; len(args) > 0 {
+		err = verb(context.Background(), args, os.Stdout)
+	} else {
+		err = run(context.Background(), logger)
+	}
 	switch {
 	case err == nil:
 		return

@@ -294,6 +294,15 @@ func listen(into *string, port string) env.Variable {
 	}}
 }
 
+// ListenAddress returns the host:port where a server with the environment environ listens, for who
+// asks it whether it is healthy. environ has the form of os.Environ; its other variables are not
+// read.
+func ListenAddress(environ []string) (address string, err error) {
+	port, _ := env.Lookup(environ, envPort)
+	_, err = env.Read(environ, listen(&address, cmp.Or(port, defaultPort)))
+	return address, err
+}
+
 func isPort(text string) bool {
 	_, err := strconv.ParseUint(text, 10, 16)
 	return err == nil
