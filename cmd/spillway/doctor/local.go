@@ -22,6 +22,7 @@ import (
 	"github.com/spillwayhq/spillway/cmd/spillway/terminal"
 	"github.com/spillwayhq/spillway/infra/local"
 	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/shared/httpserver"
 	"github.com/spillwayhq/spillway/shared/version"
 )
 
@@ -67,7 +68,7 @@ func Local(ctx context.Context, queueURL string) (Report, error) {
 		checks = append(checks, judgeQueue(q, attributes(ctx, api, place+q.Name), "restart `spillway up`"))
 	}
 	if status.IngestURL != "" {
-		checks = append(checks, judgeHealth(get(ctx, http.DefaultClient, status.IngestURL+"/health")))
+		checks = append(checks, judgeHealth(get(ctx, http.DefaultClient, status.IngestURL+httpserver.HealthPath)))
 	}
 	checks = append(checks, judgeSegment(get(ctx, http.DefaultClient, status.SegmentURL)),
 		judgeCalls(read[error]{value: status.Segment.Failing(time.Now())}))

@@ -18,6 +18,7 @@ import (
 	"github.com/spillwayhq/spillway/cmd/spillway/health"
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/shared/canary"
+	"github.com/spillwayhq/spillway/shared/httpserver"
 	"github.com/spillwayhq/spillway/shared/operator"
 	"github.com/spillwayhq/spillway/shared/signed"
 	"github.com/spillwayhq/spillway/shared/ssm"
@@ -232,7 +233,7 @@ func (r *reader) second(ctx context.Context, f *first, t *topology.Topology, top
 // health asks an ingest endpoint how it is. dial is the host that is connected to in place of the
 // URL's; empty: the URL's.
 func (r *reader) health(ctx context.Context, ingestURL, dial string) read[answer] {
-	client, address := r.client, strings.TrimRight(ingestURL, "/")+"/health"
+	client, address := r.client, strings.TrimRight(ingestURL, "/")+httpserver.HealthPath
 	if dial != "" {
 		transport, err := canary.Dialing(dial)
 		if err != nil {
