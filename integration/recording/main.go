@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"syscall"
 	"time"
 )
 
@@ -18,7 +19,8 @@ func main() {
 	spillway := flag.String("spillway", "", "the program, built")
 	to := flag.String("to", "docs/pictures", "the folder of the recordings")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	// Whoever ends it, the terminals must be closed: they are no children of this process.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, *spillway, *to, *check); err != nil {
 		fmt.Fprintln(os.Stderr, "recording:", err)
