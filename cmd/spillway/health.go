@@ -16,8 +16,8 @@ func newHealth() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "health",
 		Short: "Ask an ingest endpoint whether it accepts events",
-		Long: usage.Help("Asks GET /health of the ingest endpoint, that of `spillway up` or any other. The exit code is 0 if "+
-			"it accepts events, and 1 with the reason if it does not, or has not answered within 3 s.",
+		Long: usage.Help("Asks GET /health of the ingest endpoint, that of `spillway up` or any other. The exit code is 0 "+
+			"if it accepts events, and 1 with the reason if it does not, or has not answered within 3 s.",
 			"It is the health check of the container image, which has no shell. `spillway doctor` looks at the whole "+
 				"pipeline."),
 		Args: usage.NoArguments,

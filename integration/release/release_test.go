@@ -218,8 +218,8 @@ func unzip(t *testing.T, path, to string) {
 			t.Fatal(err)
 		}
 		write(t, filepath.Join(to, f.Name), r, f.Mode())
-		if strings.HasSuffix(f.Name, ".zip") { // of a function
-			unzip(t, filepath.Join(to, f.Name), filepath.Join(to, strings.TrimSuffix(f.Name, ".zip")))
+		if folder, ok := strings.CutSuffix(f.Name, ".zip"); ok { // of a function
+			unzip(t, filepath.Join(to, f.Name), filepath.Join(to, folder))
 		}
 	}
 }
