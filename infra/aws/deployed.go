@@ -32,7 +32,7 @@ const askTimeout = 5 * time.Second
 type deployed struct {
 	err      error             // why AWS could not be asked; the rest is empty then
 	stack    bool              // there is a stack
-	settings map[string]string // that it was deployed with; empty: there is no stack, or it keeps none
+	settings map[string]string // that it was deployed with; nil: there is no stack, or it keeps none
 	own      map[string]string // the logical IDs of the queues that are its resources, by the queues' names
 	// retained are the attributes of the queues that exist and are not the stack's: an earlier one
 	// left them.
@@ -207,14 +207,8 @@ func tell(w io.Writer, s *settings.Settings, region string, d deployed) {
 			s.AdoptQueues, unaided(s, region), d.err)
 		return
 	}
-	if d.stack && d.settings == nil {
-		fmt.Fprintf(w, "%s keeps no settings to compare with: an earlier version deployed it\n", stack)
-	}
-	if changes := s.Changes(d.settings); len(changes) > 0 {
-		fmt.Fprintf(w, "%s was deployed with other settings:\n", stack)
-		for _, c := range changes {
-			fmt.Fprintf(w, "  %s\n", c)
-		}
+	if d.stack {
+		s.Compare(w, stack, d.settings)
 	}
 	for _, q := range t.Queues {
 		if !adopts(s, region, q.Name, d) {

@@ -3,6 +3,7 @@ package settings
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"strings"
 )
 
@@ -28,12 +29,26 @@ func shortened(text string) string {
 	return strings.ToValidUTF8(text[:maxKept/2], "") + "… (" + fingerprint(text) + ")"
 }
 
-// Changes are the settings that differ from those that a stack was deployed with, a text each. A
-// setting that the stack does not know counts from its default.
-func (s *Settings) Changes(before map[string]string) []string {
+// Compare writes how these settings differ from those that a stack was deployed with, a line each;
+// nil: it keeps none. It writes nothing if none differs.
+func (s *Settings) Compare(w io.Writer, stack string, before map[string]string) {
 	if before == nil {
-		return nil
+		fmt.Fprintf(w, "%s keeps no settings to compare with: an earlier version deployed it\n", stack)
+		return
 	}
+	changes := s.changes(before)
+	if len(changes) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "%s was deployed with other settings:\n", stack)
+	for _, c := range changes {
+		fmt.Fprintf(w, "  %s\n", c)
+	}
+}
+
+// changes are the settings that differ from those that a stack was deployed with, a text each. A
+// setting that the stack does not know counts from its default.
+func (s *Settings) changes(before map[string]string) []string {
 	now, usual := s.Shown(), Default(s.Topology().Names, before["regions"])
 	defaults := usual.Shown()
 	var changes []string

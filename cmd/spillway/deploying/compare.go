@@ -59,16 +59,7 @@ func ReadSettings(region, name, file string, pairs []string) (s settings.Setting
 func Compare(stack string, s *settings.Settings, given map[string]bool,
 	expressible func(*settings.Settings) error) func(io.Writer, map[string]string) error {
 	return func(w io.Writer, before map[string]string) error {
-		if before == nil {
-			fmt.Fprintf(w, "%s keeps no settings to compare with: an earlier version deployed it\n", stack)
-			return nil
-		}
-		if changes := s.Changes(before); len(changes) > 0 {
-			fmt.Fprintf(w, "%s was deployed with other settings:\n", stack)
-			for _, c := range changes {
-				fmt.Fprintf(w, "  %s\n", c)
-			}
-		}
+		s.Compare(w, stack, before)
 		if lines := takenAway(s, before, given, expressible); len(lines) > 0 {
 			return fmt.Errorf("refused, nothing is changed: the stack %s has what a release can't express, and this "+
 				"deployment would take it away:\n  %s\nDeploy it with the CDK (docs/deploy.md). To take it away, say so: "+
