@@ -72,7 +72,7 @@ func (b *bucket) do(ctx context.Context, r signed.Request) (a signed.Answer, err
 	}
 	for attempt := range attempts {
 		if attempt > 0 && !signed.Pause(ctx, backoff, attempt) {
-			break
+			return a, context.Cause(ctx)
 		}
 		limited, cancel := context.WithTimeout(ctx, uploadTimeout+perMB*time.Duration(len(r.Body)>>20))
 		a, err = b.client.Do(limited, r)

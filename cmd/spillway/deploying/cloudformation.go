@@ -44,7 +44,7 @@ func (s *stacks) call(ctx context.Context, doing, action string, parameters url.
 	answer any) (unclear bool, err error) {
 	for attempt := range attempts {
 		if attempt > 0 && !signed.Pause(ctx, backoff, attempt) {
-			break
+			return unclear, context.Cause(ctx)
 		}
 		if err = s.try(ctx, action, parameters, answer); err == nil {
 			return false, nil

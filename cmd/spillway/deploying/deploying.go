@@ -369,11 +369,14 @@ func (d *Deployment) begin(ctx context.Context, s *stack, c *changeSet) error {
 	}
 	if protected := s != nil && s.ID == c.Stack && s.Protected; protected != d.plan.Protected {
 		if err := d.stacks.protect(ctx, c.Stack, d.plan.Protected); err != nil {
+			if ctx.Err() != nil { // whether AWS has done it is not known
+				err = errors.Join(err, d.protectAsBefore(ctx, s, c))
+			}
 			return errors.Join(err, d.discard(ctx, c))
 		}
 	}
 	if ctx.Err() != nil { // the last moment at which nothing has begun
-		return errors.Join(context.Cause(ctx), d.discard(ctx, c))
+		return errors.Join(d.named(context.Cause(ctx)), d.protectAsBefore(ctx, s, c), d.discard(ctx, c))
 	}
 	// An interrupt does not end the call: otherwise nobody would know whether CloudFormation has begun.
 	err := d.stacks.execute(context.WithoutCancel(ctx), c)
@@ -385,7 +388,22 @@ func (d *Deployment) begin(ctx context.Context, s *stack, c *changeSet) error {
 	if d.stacks.read(ctx, c) == nil && strings.HasPrefix(c.Execution, "EXECUTE_") {
 		return d.goesOn(err)
 	}
-	return errors.Join(d.overtaken(ctx, err), d.discard(ctx, c))
+	return errors.Join(d.overtaken(ctx, err), d.protectAsBefore(ctx, s, c), d.discard(ctx, c))
+}
+
+// protectAsBefore gives a stack that exists the termination protection again that it had before a
+// deployment which has not begun. That of a first deployment is deleted.
+func (d *Deployment) protectAsBefore(ctx context.Context, s *stack, c *changeSet) error {
+	if c.First || s.Protected == d.plan.Protected {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanup)
+	defer cancel()
+	if err := d.stacks.protect(ctx, s.ID, s.Protected); err != nil {
+		return fmt.Errorf("the termination protection of the stack %s is left %s, and was %s: %w", s.Name,
+			onOff(d.plan.Protected), onOff(s.Protected), err)
+	}
+	return nil
 }
 
 // goesOn says of an error that AWS does not stop.

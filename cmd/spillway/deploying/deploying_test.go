@@ -427,7 +427,7 @@ func TestAnInterruptLeavesNothingUnnamed(t *testing.T) {
 					if !strings.Contains(err.Error(), "AWS goes on") || !strings.Contains(err.Error(), "--watch --name spillway") {
 						t.Errorf("after call %d (%s): %v", n, c.calls[n-1], err)
 					}
-				case first && s != nil, s != nil && len(s.sets) > 0:
+				case first && s != nil, s != nil && (len(s.sets) > 0 || s.protected):
 					t.Errorf("after call %d (%s): left %+v\n%v\n%s", n, c.calls[n-1], s, err, out)
 				}
 				if strings.Contains(errText(err), "is left") {
@@ -692,6 +692,26 @@ func TestAFaultyTemplateLeavesNothing(t *testing.T) {
 	})
 }
 
+func TestAnInterruptBeforeTheNextAttemptIsSaidToBeOne(t *testing.T) {
+	for _, call := range []string{"DescribeStacks", "GetQueueUrl", "HEAD bucket", "UpdateTerminationProtection"} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithCancelCause(t.Context())
+			c := newCloud()
+			s := c.add("UPDATE_COMPLETE")
+			c.fault = func(made string, _ int) *fault {
+				if made != call || ctx.Err() != nil {
+					return nil
+				}
+				time.AfterFunc(backoff/4, func() { cancel(interrupt.Err) })
+				return &fault{status: 503, through: true}
+			}
+			if _, err := c.deployIn(ctx, nil); !errors.Is(err, interrupt.Err) || len(s.sets) > 0 || s.protected {
+				t.Errorf("%s: %v, left %+v", call, err, s)
+			}
+		})
+	}
+}
+
 // TestOfTwoDeploymentsAtATimeTheSecondIsTold lets another deployment begin between the change set and
 // its execution.
 func TestOfTwoDeploymentsAtATimeTheSecondIsTold(t *testing.T) {
@@ -717,7 +737,7 @@ func TestOfTwoDeploymentsAtATimeTheSecondIsTold(t *testing.T) {
 			}
 			_, err := c.deploy(t, nil)
 			if err == nil || !strings.Contains(err.Error(), "spillway deploy --watch --name spillway") ||
-				!strings.HasPrefix(err.Error(), "nothing is changed") {
+				!strings.HasPrefix(err.Error(), "nothing is changed") || s.protected {
 				t.Errorf("%s: %v", name, err)
 			}
 		})

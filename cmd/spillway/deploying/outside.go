@@ -77,7 +77,7 @@ func (d *Deployment) queueExists(ctx context.Context, name string) (bool, error)
 	var err error
 	for attempt := range 3 {
 		if attempt > 0 && !signed.Pause(ctx, backoff, attempt) {
-			break
+			return false, context.Cause(ctx)
 		}
 		err = client.Call(ctx, "AmazonSQS.GetQueueUrl", struct{ QueueName string }{name}, nil)
 		code, _ := codeOf(err)
