@@ -71,6 +71,7 @@ func (f *deployFlags) run(c *cobra.Command) error {
 	d := &deploying.Deployment{Pipeline: s.Name, Bucket: f.bucket, Yes: f.yes, DryRun: f.dryRun,
 		AllowReplacement: f.allow, In: c.InOrStdin(), Interactive: terminal.Is(c.InOrStdin()), Out: c.OutOrStdout()}
 	names := s.Topology().Names
+	config.Region = s.Regions[0] // the configured one, unless the settings say another
 	if f.watch {
 		if noConfig != nil {
 			return noConfig
@@ -93,7 +94,6 @@ func (f *deployFlags) run(c *cobra.Command) error {
 	if noConfig != nil {
 		return noConfig
 	}
-	config.Region = s.Regions[0] // the configured one, unless the settings say another
 	d.Config, d.Stack, d.Version = config, names.Stack(config.Region), b.Version()
 	d.Plan = func(adopt bool) (deploying.Plan, error) { return planOf(b, &s, adopt) }
 	d.Queues, d.AdoptQueues = names.Queues(), s.AdoptQueues

@@ -266,10 +266,10 @@ func (d *Deployment) overtaken(ctx context.Context, err error) error {
 	s, failed := d.stacks.describe(ctx, d.Stack)
 	switch {
 	case failed == nil && s != nil && strings.HasSuffix(s.Status, "_IN_PROGRESS") && s.Status != "REVIEW_IN_PROGRESS":
-		return &busyError{s.Name, s.Status, d.Pipeline}
+		return &busyError{s.Name, s.Status, d.Pipeline, d.Config.Region}
 	case missing(err), code == "InvalidChangeSetStatus":
 		return fmt.Errorf("nothing is changed by this deployment: another one of the stack %s was faster (%w). Watch "+
-			"it, and run the command again: spillway deploy --watch --name %s", d.Stack, err, d.Pipeline)
+			"it, and run the command again: %s", d.Stack, err, watchCommand(d.Pipeline, d.Config.Region))
 	}
 	return err
 }
@@ -408,9 +408,9 @@ func (d *Deployment) protectAsBefore(ctx context.Context, s *stack, c *changeSet
 
 // goesOn says of an error that AWS does not stop.
 func (d *Deployment) goesOn(err error) error {
-	return fmt.Errorf("%w: AWS goes on with the deployment of the stack %s. To watch it: spillway deploy --watch "+
-		"--name %s. To stop an update and undo it: aws cloudformation cancel-update-stack --region %s --stack-name %[2]s", err,
-		d.Stack, d.Pipeline, d.Config.Region)
+	return fmt.Errorf("%w: AWS goes on with the deployment of the stack %s. To watch it: %s. To stop an update and undo "+
+		"it: aws cloudformation cancel-update-stack --region %s --stack-name %[2]s", err, d.Stack,
+		watchCommand(d.Pipeline, d.Config.Region), d.Config.Region)
 }
 
 // finish follows the deployment to its end.

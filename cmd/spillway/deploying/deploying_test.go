@@ -736,7 +736,7 @@ func TestOfTwoDeploymentsAtATimeTheSecondIsTold(t *testing.T) {
 				return nil
 			}
 			_, err := c.deploy(t, nil)
-			if err == nil || !strings.Contains(err.Error(), "spillway deploy --watch --name spillway") ||
+			if err == nil || !strings.Contains(err.Error(), "spillway deploy --watch --name spillway --set regions=eu-west-1") ||
 				!strings.HasPrefix(err.Error(), "nothing is changed") || s.protected {
 				t.Errorf("%s: %v", name, err)
 			}

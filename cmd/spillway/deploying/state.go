@@ -50,7 +50,7 @@ func decide(s *stack, region, pipeline string) (step, error) {
 	}
 	switch {
 	case strings.HasSuffix(s.Status, "_IN_PROGRESS"):
-		return 0, &busyError{s.Name, s.Status, pipeline}
+		return 0, &busyError{s.Name, s.Status, pipeline, region}
 	case s.Status == "ROLLBACK_COMPLETE":
 		return renew, nil
 	case slices.Contains(updatable, s.Status):
@@ -64,7 +64,7 @@ func decide(s *stack, region, pipeline string) (step, error) {
 }
 
 // A busyError says that somebody else deploys or deletes the stack.
-type busyError struct{ stack, status, pipeline string }
+type busyError struct{ stack, status, pipeline, region string }
 
 func (e *busyError) Error() string {
 	doing := "is being deployed"
@@ -72,11 +72,17 @@ func (e *busyError) Error() string {
 		doing = "is being deleted"
 	}
 	return fmt.Sprintf("nothing is changed: the stack %s %s by somebody else (%s). Watch it, and deploy once it has "+
-		"ended: spillway deploy --watch --name %s", e.stack, doing, e.status, e.pipeline)
+		"ended: %s", e.stack, doing, e.status, watchCommand(e.pipeline, e.region))
 }
 
-// foreign is why a stack is not the pipeline's; empty: it is. Who deployed it with a version before
-// the output Settings has the others.
+// watchCommand is the command that follows a deployment. It names the region, because that of the AWS
+// configuration may be another one.
+func watchCommand(pipeline, region string) string {
+	return "spillway deploy --watch --name " + pipeline + " --set regions=" + region
+}
+
+// foreign is why a stack is not the pipeline's; empty: it is. An early version set no tags, so that
+// an output which only a pipeline has is enough.
 func foreign(s *stack, pipeline string) string {
 	tags := map[string]string{}
 	for _, t := range s.Tags {
