@@ -48,7 +48,7 @@ func newDeploy() *cobra.Command {
 	set.StringVar(&f.name, "name", "", "`name` of the pipeline; without it that of the settings, or "+
 		topology.DefaultNames().Pipeline)
 	set.StringArrayVar(&f.set, "set", nil, "a `setting` as NAME=VALUE; can be given more than once")
-	set.StringVar(&f.settings, "settings", "", "JSON `file` with settings; those of --set hold")
+	set.StringVar(&f.settings, "settings", "", "JSON `file` with settings; --set overrides it")
 	set.StringVar(&f.bundle, "bundle", "", "the release's `file` spillway_VERSION_aws.zip; without it, it is looked "+
 		"for beside this program, in the working directory and in /usr/share/spillway")
 	set.StringVar(&f.bucket, "bucket", "", "`name` of a bucket of yours in the region for the template and the "+
@@ -116,7 +116,7 @@ func (f *deployFlags) open() (*bundle.Bundle, error) {
 	}
 	b, err := bundle.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("open the bundle %s: %w", path, err)
+		return nil, err
 	}
 	if err := deploying.Fits(version.String(), b.Version()); err != nil {
 		return nil, errors.Join(err, b.Close())

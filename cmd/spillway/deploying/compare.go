@@ -16,7 +16,7 @@ import (
 var settingName = regexp.MustCompile(`^[A-Za-z]+$`)
 
 // ReadSettings reads the settings of a deployment: those of a file, if it is not empty, and pairs
-// NAME=VALUE, which hold. name is the pipeline's; empty: as the settings say. given are the names of
+// NAME=VALUE, which override them. name is the pipeline's; empty: as the settings say. given are the names of
 // those that were given by pairs. The error has a line for each that is wrong.
 func ReadSettings(region, name, file string, pairs []string) (s settings.Settings, given map[string]bool, err error) {
 	values, given, errs := map[string]any{}, map[string]bool{}, []error{}
