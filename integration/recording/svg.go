@@ -111,8 +111,8 @@ func (r *recording) svg(phone bool) string {
 
 const described = "spillway up runs the pipeline, and spillway tail follows a user's events. The user sends an " +
 	"event, and it is delivered. Segment fails for 20 seconds: the next event is retried, and a thousand others wait " +
-	"in the backlog. Half a minute later all are delivered. Then Segment rejects one event, which becomes a dead " +
-	"letter; spillway dlq ls shows it with Segment's answer."
+	"in the backlog. Half a minute later all are delivered. Then Segment rejects one event, which becomes a " +
+	"dead letter; spillway dlq ls shows it with Segment's answer."
 
 func percent(at, of time.Duration) float64 { return 100 * float64(at) / float64(of) }
 
