@@ -307,7 +307,7 @@ func switchOf(name string, field func(*Settings) *bool) setting {
 
 // Read reads settings over the defaults of a deployment to region: context has values by their
 // names, as a CDK app gets them, and its value "settings" is the name of a JSON file with others,
-// which readFile reads. Values beside the file's hold. Keys with a colon, a slash or an @ are the
+// which readFile reads. Values beside the file override it. Keys with a colon, a slash or an @ are the
 // CDK's own, and so are those of known: they are skipped. The error has a line for each wrong value,
 // which says what it must be. Validate checks the settings together.
 func Read(region string, context map[string]any, known []string,

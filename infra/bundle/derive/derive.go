@@ -105,7 +105,6 @@ func choice(i int, without []string) (*template.Choice, error) {
 		"segmentEndpointParameter": {"/probe/endpoint-one", "endpoint-other"},
 		"writeKeyParameter":        {"/probe/key-one", "key-other"},
 		"writeKeysObject":          {"s3://bucket-one-{region}/keys/object-one.json", "s3://bucket-other/object-other.json"},
-		"writeKeysParameter":       {"/probe/all-keys-one", "all-keys-other"},
 		"canaryWriteKey":           {"canarykeyone", "canarykeyother"}, "emails": {"alarm-one@example.com", "alarm-other@example.org"},
 		"ticketEmails": {"ticket-one@example.com", "ticket-other@example.org"}, "archive": {"true", "true"},
 		"archiveDays": {"3001", "2003"}, "archiveTable": {"true", "true"}, "eventBridge": {"true", "true"},
@@ -113,13 +112,11 @@ func choice(i int, without []string) (*template.Choice, error) {
 		"permissionsBoundary": {"arn:aws:iam::123456789012:policy/boundary-one",
 			"arn:aws-us-gov:iam::210987654321:policy/boundary-other"},
 	} {
-		if name == "writeKeysParameter" {
-			continue // which the object takes the place of
-		}
 		if err := s.Set(name, values[i]); err != nil {
 			return nil, err
 		}
 	}
+	// After the object, which takes the default parameter away: the map has no order.
 	s.WriteKeysParameters = []string{one("/probe/all-keys-one", "all-keys-other")}
 	c := &template.Choice{Settings: &s, Version: one("v987.1.0", "v654.3.2")}
 	for _, condition := range without {
