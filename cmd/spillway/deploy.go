@@ -15,6 +15,7 @@ import (
 	"github.com/spillwayhq/spillway/infra/bundle"
 	"github.com/spillwayhq/spillway/infra/settings"
 	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/shared/s3"
 	"github.com/spillwayhq/spillway/shared/version"
 )
 
@@ -62,6 +63,10 @@ func newDeploy() *cobra.Command {
 }
 
 func (f *deployFlags) run(c *cobra.Command) error {
+	if f.bucket != "" && !s3.IsBucketName(f.bucket) {
+		return fmt.Errorf("--bucket must be the name of a bucket, 3 to 63 lower-case letters, digits, hyphens and dots, is %q",
+			f.bucket)
+	}
 	config, noConfig := deployed.Config(c.Context())
 	// What is wrong with the settings is said first, for which AWS is not needed.
 	s, given, err := deploying.ReadSettings(cmp.Or(config.Region, "us-east-1"), f.name, f.settings, f.set)

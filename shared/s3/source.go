@@ -19,7 +19,7 @@ import (
 func ParseURI(uri string) (bucket, key string, err error) {
 	rest, ok := strings.CutPrefix(uri, "s3://")
 	bucket, key, _ = strings.Cut(rest, "/")
-	if !ok || !isBucketName(bucket) || key == "" || len(key) > maxKeyBytes || strings.HasSuffix(key, "/") {
+	if !ok || !IsBucketName(bucket) || key == "" || len(key) > maxKeyBytes || strings.HasSuffix(key, "/") {
 		return "", "", fmt.Errorf("must be the address of an object, like s3://my-bucket/write-keys.json, is %q", uri)
 	}
 	return bucket, key, nil
@@ -28,9 +28,9 @@ func ParseURI(uri string) (bucket, key string, err error) {
 // maxKeyBytes is the longest key that S3 takes.
 const maxKeyBytes = 1024
 
-// isBucketName knows what S3 takes (user guide, "Bucket naming rules"), but for some prefixes that
-// it reserves.
-func isBucketName(name string) bool {
+// IsBucketName reports whether S3 takes the name for a bucket (user guide, "Bucket naming rules"), but
+// for some prefixes that it reserves.
+func IsBucketName(name string) bool {
 	for i := range len(name) {
 		c := name[i]
 		alphanumeric := c >= 'a' && c <= 'z' || c >= '0' && c <= '9'
