@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
-	"syscall"
 	"time"
 )
 
@@ -61,13 +60,11 @@ func (p *process) kill() {
 	_ = p.cmd.Wait()
 }
 
-// used returns the CPU time and the peak memory, in bytes, of a process that has stopped.
+// used returns the CPU time and the peak memory, in bytes, of a process that has stopped; 0 bytes
+// where the system does not say.
 func (p *process) used() (cpu time.Duration, peakRSS int64) {
 	state := p.cmd.ProcessState
-	if usage, ok := state.SysUsage().(*syscall.Rusage); ok {
-		peakRSS = int64(usage.Maxrss) << 10 // Linux counts in KB
-	}
-	return state.UserTime() + state.SystemTime(), peakRSS
+	return state.UserTime() + state.SystemTime(), peakOf(state)
 }
 
 // run runs a verb to its end.
