@@ -105,7 +105,7 @@ func TestTheImagesWork(t *testing.T) {
 		t.Skip("run it with -release, as .ci/run does")
 	}
 	if os.Getuid() != 0 {
-		t.Skip("only root makes namespaces and mounts: run this test as root, as CI does")
+		skip(t, "only root makes namespaces and mounts: run this test as root, as CI does")
 	}
 	run, images := readDockerfile(t)
 	stage := t.TempDir()
@@ -127,7 +127,7 @@ func TestTheImagesWork(t *testing.T) {
 		Pdeathsig: syscall.SIGKILL}
 	out, err := self.CombinedOutput()
 	if errors.Is(err, syscall.EPERM) {
-		t.Skipf("namespaces are not allowed here: %v", err)
+		skip(t, "namespaces are not allowed here: "+err.Error())
 	}
 	if err != nil || !strings.Contains(string(out), "--- PASS: TestTheImagesWork") {
 		t.Fatalf("%v\n%s", err, out)
