@@ -64,7 +64,7 @@ func newDeploy() *cobra.Command {
 
 func (f *deployFlags) run(c *cobra.Command) error {
 	if f.bucket != "" && !s3.IsBucketName(f.bucket) {
-		return fmt.Errorf("--bucket must be the name of a bucket, 3 to 63 lower-case letters, digits, hyphens and dots, is %q",
+		return fmt.Errorf("--bucket must be a bucket's name, 3 to 63 lower-case letters, digits, hyphens and dots, is %q",
 			f.bucket)
 	}
 	config, noConfig := deployed.Config(c.Context())

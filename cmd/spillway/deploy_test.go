@@ -27,7 +27,7 @@ func TestDeployRefusesBeforeItAsksAWS(t *testing.T) {
 		"no bundle":                {nil, "there is no bundle spillway_"},
 		"a bundle that is none":    {[]string{"--bundle", broken}, "it is no zip archive"},
 		"a bundle that is missing": {[]string{"--bundle", "x.zip"}, "open the bundle: open x.zip: no such file"},
-		"a bucket that is none":    {[]string{"--bundle", good, "--bucket", "Bad_Name"}, `--bucket must be the name of a bucket, 3 to 63 lower-case letters, digits, hyphens and dots, is "Bad_Name"`},
+		"a bucket that is none":    {[]string{"--bundle", good, "--bucket", "Bad_Name"}, `--bucket must be a bucket's name, 3 to 63 lower-case letters, digits, hyphens and dots, is "Bad_Name"`},
 		"an invalid name":          {[]string{"--bundle", good, "--name", "No"}, "must begin with a lower-case letter"},
 		"an unknown setting":       {[]string{"--bundle", good, "--set", "x=1"}, `unknown setting "x"`},
 		"several regions":          {[]string{"--bundle", good, "--set", "regions=eu-west-1,us-east-1"}, "a release can't express these settings, nothing is changed:\n  regions must be one, are 2"},
