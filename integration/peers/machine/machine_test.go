@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"testing"
 	"time"
@@ -77,6 +78,27 @@ func TestTheKernelSaysWhatAProcessHasUsed(t *testing.T) {
 	if u := UseOf(-1); u != (Use{}) {
 		t.Errorf("no process has used %v", u)
 	}
+}
+
+func TestTheMemoryOfAProcessIsNotThatOfWhoStartedIt(t *testing.T) {
+	large := bytes.Repeat([]byte{1}, 100<<20) // in memory, not only reserved
+	p, err := run(t.Context(), nil, "sleep", "sleep", "60")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for begin := time.Now(); p.Use().PeakRSS == 0 || p.Use().PeakRSS >= int64(len(large)); { // until it is the other program
+		if time.Since(begin) > 20*time.Second {
+			t.Fatalf("it has used %v", p.Use())
+		}
+		time.Sleep(time.Millisecond)
+	}
+	if err := p.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if peak := p.Use().PeakRSS; peak == 0 || peak >= int64(len(large)) {
+		t.Errorf("sleep took %d bytes at most, and this program %d", peak, len(large))
+	}
+	runtime.KeepAlive(large)
 }
 
 func TestTheEndOfAnOutputIsKept(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -31,7 +32,8 @@ type Process struct {
 	cmd    *exec.Cmd
 	stderr tail
 	exited chan struct{}
-	err    error // of Wait; read it after exited is closed
+	err    error        // of Wait; read it after exited is closed
+	peak   atomic.Int64 // bytes of memory, when it was last asked to end
 }
 
 // Listens is what a process of this program prints, followed by its URL, when it serves.
@@ -176,6 +178,7 @@ func (p *Process) failed(what string, err error) error {
 // Stop asks the process to end (SIGTERM) and waits for it, at most for a minute: then it is killed.
 // A second Stop does nothing.
 func (p *Process) Stop() error {
+	p.readPeak()
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-p.exited:
@@ -204,10 +207,19 @@ func (p *Process) Signal(s os.Signal) error { return p.cmd.Process.Signal(s) }
 
 // Kill ends the process and its children with SIGKILL, and waits for it.
 func (p *Process) Kill() {
+	p.readPeak()
 	if p.cmd.Process.Kill() == nil { // fails if it has been waited for, so that no other process is killed
 		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
 	}
 	<-p.exited
+}
+
+// readPeak reads the peak of the memory while the process is there. What wait4(2) says afterwards is
+// never less than what this program had when it started the process.
+func (p *Process) readPeak() {
+	if peak := UseOf(p.cmd.Process.Pid).PeakRSS; peak > 0 {
+		p.peak.Store(peak)
+	}
 }
 
 // A Use is what a process has used. The zero value is nothing.
@@ -216,16 +228,13 @@ type Use struct {
 	PeakRSS int64         // bytes
 }
 
-// Use returns what the process has used so far, or until its end.
+// Use returns what the process has used so far, or until its end: its memory until it was asked to
+// end, and 0 bytes if it has ended by itself.
 func (p *Process) Use() Use {
 	select {
 	case <-p.exited:
 		state := p.cmd.ProcessState
-		u := Use{CPU: state.UserTime() + state.SystemTime()}
-		if usage, ok := state.SysUsage().(*syscall.Rusage); ok {
-			u.PeakRSS = int64(usage.Maxrss) << 10 // Linux counts in KB
-		}
-		return u
+		return Use{CPU: state.UserTime() + state.SystemTime(), PeakRSS: p.peak.Load()}
 	default:
 		return UseOf(p.cmd.Process.Pid)
 	}
