@@ -21,10 +21,8 @@ type Plan struct {
 	// without names of their own: it needs CAPABILITY_IAM.
 	Template    []byte
 	TemplateKey string
-	// Parameters are all of the template's but BucketParameter, by name. Secret are the names of
-	// those whose values must not be shown.
+	// Parameters are all of the template's but BucketParameter, by name.
 	Parameters map[string]string
-	Secret     []string
 	// Tags are the stack's own: CloudFormation puts them on its resources.
 	Tags                  map[string]string
 	TerminationProtection bool
@@ -61,7 +59,7 @@ func (b *Bundle) Plan(s *settings.Settings, adopt bool) (*Plan, error) {
 	}
 	names := s.Topology().Names
 	plan := &Plan{Stack: names.Stack(s.Regions[0]), Region: s.Regions[0], Parameters: resolved.Values(),
-		Secret: resolved.SecretParameters(), Tags: s.AllTags(), TerminationProtection: s.TerminationProtection}
+		Tags: s.AllTags(), TerminationProtection: s.TerminationProtection}
 	plan.Tags["version"] = b.Version()
 	if plan.Template, err = resolved.JSON(); err != nil {
 		return nil, fmt.Errorf("the bundle %s: %w", b.path, err)

@@ -327,18 +327,6 @@ func (t *Template) JSON() ([]byte, error) {
 // Values are those of the parameters that the template has, by name.
 func (t *Template) Values() map[string]string { return maps.Clone(t.values) }
 
-// SecretParameters are the names of the template's parameters whose values must not be shown.
-func (t *Template) SecretParameters() []string {
-	var names []string
-	for _, p := range parameters {
-		if _, ok := t.values[p.Name]; ok && p.Secret {
-			names = append(names, p.Name)
-		}
-	}
-	slices.Sort(names)
-	return names
-}
-
 // Codes are the functions that the template has, by their folders in functions.
 func (t *Template) Codes() []string {
 	var folders []string
