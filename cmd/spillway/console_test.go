@@ -62,6 +62,21 @@ func TestUpServesTheOperatorsPageToThisMachineOnly(t *testing.T) {
 	if !strings.Contains(greeting, "The operator's page can be opened on this machine only.") {
 		t.Errorf("it printed\n%s", greeting)
 	}
+	ips, port := reaching(t, page)
+	for _, ip := range ips {
+		if ip.IsLoopback() {
+			continue
+		}
+		if c, err := net.Dial("tcp", net.JoinHostPort(ip.String(), port)); err == nil {
+			c.Close()
+			t.Errorf("the page can be reached at %s", ip)
+		}
+	}
+}
+
+// reaching are all addresses of this machine, and the port of the page.
+func reaching(t *testing.T, page string) (ips []net.IP, port string) {
+	t.Helper()
 	u, err := url.Parse(page)
 	if err != nil {
 		t.Fatal(err)
@@ -71,15 +86,9 @@ func TestUpServesTheOperatorsPageToThisMachineOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, a := range addresses {
-		ip := a.(*net.IPNet).IP
-		if ip.IsLoopback() {
-			continue
-		}
-		if c, err := net.Dial("tcp", net.JoinHostPort(ip.String(), u.Port())); err == nil {
-			c.Close()
-			t.Errorf("the page can be reached at %s", ip)
-		}
+		ips = append(ips, a.(*net.IPNet).IP)
 	}
+	return ips, u.Port()
 }
 
 func TestThePageTakesAFreePortUnlessOneIsNamed(t *testing.T) {
@@ -161,17 +170,10 @@ func TestThePageOfAContainerCanBeReachedFromOutsideIt(t *testing.T) {
 		strings.Contains(greeting, "this machine only") {
 		t.Errorf("%d, it printed\n%s", status, greeting)
 	}
-	u, err := url.Parse(page)
-	if err != nil {
-		t.Fatal(err)
-	}
-	addresses, err := net.InterfaceAddrs()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, a := range addresses {
-		if ip := a.(*net.IPNet).IP.To4(); ip != nil {
-			if status, _ := get(t, "http://"+net.JoinHostPort(ip.String(), u.Port())); status != http.StatusOK {
+	ips, port := reaching(t, page)
+	for _, ip := range ips {
+		if ip.To4() != nil {
+			if status, _ := get(t, "http://"+net.JoinHostPort(ip.String(), port)); status != http.StatusOK {
 				t.Errorf("at %s the page answers %d", ip, status)
 			}
 		}
