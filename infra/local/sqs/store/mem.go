@@ -24,7 +24,7 @@ type Mem struct {
 
 type memData struct {
 	content []byte
-	synced  []byte // content at the last sync
+	synced  []byte // content at the last sync; the same memory, as files are appended to
 }
 
 // Crash returns the file system as a power cut leaves it: with the names and content that were
@@ -233,6 +233,9 @@ func (f *memFile) WriteAt(b []byte, off int64) (int, error) {
 	if missing := off + int64(len(b)) - int64(len(f.d.content)); missing > 0 {
 		f.d.content = append(f.d.content, make([]byte, missing)...)
 	}
+	if off < int64(len(f.d.synced)) {
+		f.d.synced = bytes.Clone(f.d.synced)
+	}
 	return copy(f.d.content[off:], b), nil
 }
 
@@ -247,12 +250,7 @@ func (f *memFile) Truncate(size int64) error {
 func (f *memFile) Sync() error {
 	f.m.mu.Lock()
 	defer f.m.mu.Unlock()
-	// Files are only appended to: what was synced before is still the beginning.
-	if n := len(f.d.synced); n <= len(f.d.content) {
-		f.d.synced = append(f.d.synced, f.d.content[n:]...)
-	} else {
-		f.d.synced = append([]byte(nil), f.d.content...)
-	}
+	f.d.synced = f.d.content[:len(f.d.content):len(f.d.content)]
 	return nil
 }
 
