@@ -29,9 +29,15 @@
 // Open reads all of it, so that damage is found before anything depends on it. Each process begins
 // a segment of its own.
 //
-// Space is reclaimed at the beginning only. The oldest segment is removed when all of its messages
+// Files are removed at the beginning only. The oldest segment is removed when all of its messages
 // are deleted; if the log is more than twice as large as its messages, those that the oldest
 // segment has are copied to the end. So a deletion is never removed before its message.
+//
+// Others are emptied: messages that are retried for days write an update with each receive, and
+// while they are there nothing after them can be removed. Where segments without messages have four
+// times as much as that takes, the last update of each message and the deletions of the others are
+// written again, and these segments are cut down to their beginnings. They are NUMBER-SALT.emptied
+// then, and say which message would have been their first.
 //
 // Messages are numbered without gaps, also when they are copied, and each frame says which number
 // is next. So the numbers that are missing say how many messages were lost, whatever the damage is,

@@ -22,9 +22,9 @@ type FS interface {
 	// Open opens a file for reading.
 	Open(path string) (File, error)
 	Remove(path string) error
-	// Empty renames a file and gives its space back. It works on a full disk, and makes no file that is
-	// empty under its old name.
-	Empty(path, renamed string) error
+	// Empty renames a file and gives its space back but for its first bytes. It works on a full disk,
+	// and cuts no file under its old name, even if the power is cut.
+	Empty(path, renamed string, size int64) error
 	// Truncate cuts a file that is not open for writing, so that it survives a power cut.
 	Truncate(path string, size int64) error
 	// Size returns the size of a file in bytes; the error is fs.ErrNotExist if there is none.
@@ -88,14 +88,14 @@ func (Disk) Open(path string) (File, error) {
 func (Disk) Remove(path string) error { return os.Remove(path) }
 
 // Empty implements FS.
-func (Disk) Empty(path, renamed string) error {
+func (Disk) Empty(path, renamed string, size int64) error {
 	if err := os.Rename(path, renamed); err != nil {
 		return err
 	}
 	if err := diskdir.Sync(filepath.Dir(renamed)); err != nil {
 		return err
 	}
-	return os.Truncate(renamed, 0)
+	return os.Truncate(renamed, size)
 }
 
 // Truncate implements FS.

@@ -41,7 +41,7 @@ func (l *Log) Update(us []Update) {
 	var b []byte
 	for _, u := range us {
 		m := u.Message
-		m.At, m.First, m.Count = u.At, u.First, u.Count
+		m.update(u.At, u.First, u.Count)
 		if m.segment != nil {
 			b = appendOp(b, opUpdate, m.number(), uint64(m.At), uint64(m.First), uint64(m.Count))
 		}

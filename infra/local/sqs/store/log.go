@@ -53,6 +53,8 @@ type Log struct {
 
 	reads sync.Pool // buffers of Read
 
+	compactBytes int64 // the constant, but in tests
+
 	mu        sync.Mutex // guards what follows, all segments, and where messages are
 	segments  []*segment // oldest first
 	active    *segment   // is written to; nil: the next write makes one
@@ -75,7 +77,8 @@ const maxOpen = 16
 // Open opens the log in a directory, reads all of it, and locks it. Each says which messages it has,
 // State its state, and Damage what could not be read.
 func Open(o Options) (*Log, error) {
-	l := &Log{dir: o.Dir, fs: o.FS, logger: o.Logger, onFull: o.OnFull, work: make(chan struct{}, 1)}
+	l := &Log{dir: o.Dir, fs: o.FS, logger: o.Logger, onFull: o.OnFull, work: make(chan struct{}, 1),
+		compactBytes: compactBytes}
 	lock, err := o.FS.Lock(o.Dir + "/" + lockName)
 	if err != nil {
 		return nil, fmt.Errorf("lock the data directory %s: %w", o.Dir, err)
@@ -239,7 +242,7 @@ func (l *Log) change(data func([]byte) []byte, durable bool, apply func()) error
 	w, err := l.begin()
 	if err == nil {
 		w.frame(data)
-		w.state = true
+		w.state, w.changes = true, true
 		if err = w.end(); err == nil {
 			apply()
 		}

@@ -147,15 +147,16 @@ func (m *Mem) Remove(name string) error {
 }
 
 // Empty implements FS.
-func (m *Mem) Empty(name, renamed string) error {
+func (m *Mem) Empty(name, renamed string, size int64) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.files[name] == nil {
 		return &fs.PathError{Op: "rename", Path: name, Err: fs.ErrNotExist}
 	}
+	left := bytes.Clone(m.files[name].content[:size])
 	delete(m.files, name)
 	delete(m.durable, name)
-	m.files[renamed] = &memData{}
+	m.files[renamed] = &memData{content: left, synced: left}
 	m.durable[renamed] = m.files[renamed]
 	return nil
 }

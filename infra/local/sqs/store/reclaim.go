@@ -31,7 +31,7 @@ func shouldCopy(total, live int64, segments int, full bool) bool {
 
 // Reclaim makes the space of deleted messages free. full says that sends wait for it. The oldest
 // segments without messages are removed; if the log is still too large, the messages of the oldest
-// one are copied to the end. Only the oldest segment is ever removed: then no deletion is forgotten
+// one are copied to the end, unless it takes less to empty others, see superseded. Only the oldest segment is ever removed: then no deletion is forgotten
 // whose message is still there.
 func (l *Log) Reclaim(full bool) error {
 	for l.Failure() == nil {
@@ -56,6 +56,12 @@ func (l *Log) reclaimOldest(full bool) (again bool, err error) {
 	}
 	oldest := l.segments[0]
 	needsCopy := oldest.live > 0
+	if needsCopy {
+		if over, others := l.superseded(); len(over) > 0 {
+			l.mu.Unlock()
+			return true, l.compact(over, others)
+		}
+	}
 	if needsCopy && !shouldCopy(total, live, len(l.segments), full) {
 		l.mu.Unlock()
 		return false, nil
@@ -164,7 +170,7 @@ func (l *Log) copyChunk(ms []*Message, b []byte, start int64) error {
 	for i, m := range originals {
 		c := copies[i]
 		c.segment.messages[c.index] = m
-		m.segment, m.index, m.offset, m.size = c.segment, c.index, c.offset, c.size
+		m.segment, m.index, m.offset, m.size, m.changed = c.segment, c.index, c.offset, c.size, false
 	}
 	for _, m := range damaged {
 		l.loseDamaged(m)
@@ -230,8 +236,9 @@ func (l *Log) cutLast(s *segment) error {
 	return nil
 }
 
-// emptyFiles gives the space of segments without messages back when the log can't say that they are
-// gone, because the disk is full. Their files are removed later.
+// emptyFiles gives the space of segments without messages back while their files are still there:
+// the log can't say that they are gone because the disk is full, or older ones are not. Older ones are
+// emptied first, because the deletions of their messages are in newer ones.
 func (l *Log) emptyFiles(over []*segment) error {
 	if l.Failure() != nil {
 		return nil
@@ -242,12 +249,15 @@ func (l *Log) emptyFiles(over []*segment) error {
 		if s.emptied {
 			continue
 		}
+		if s.users > 0 {
+			return nil
+		}
 		l.close(s)
 		renamed := s.path[:len(s.path)-len(path.Ext(s.path))] + emptiedExt
-		if err := l.fs.Empty(s.path, renamed); err != nil {
+		if err := l.fs.Empty(s.path, renamed, s.begin); err != nil {
 			return fmt.Errorf("empty a file of the queues' store: %w", err)
 		}
-		s.path, s.size, s.emptied = renamed, 0, true
+		s.path, s.size, s.emptied, s.messages = renamed, s.begin, true, nil
 	}
 	return nil
 }

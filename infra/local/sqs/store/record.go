@@ -29,6 +29,7 @@ type Message struct {
 	offset  uint32 // of its frame
 	size    uint32 // of its frame
 	segment *segment
+	changed bool // by an update after its frame
 }
 
 // The kinds of operations in a frame.

@@ -91,10 +91,6 @@ func (r *replay) missing(from, to uint64) {
 
 // read reads a segment and applies its operations.
 func (r *replay) read(s *segment, newest bool) error {
-	if s.emptied {
-		s.first = r.next
-		return nil
-	}
 	b, err := r.content(s)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", s.path, err)
@@ -102,6 +98,10 @@ func (r *replay) read(s *segment, newest bool) error {
 	r.buf = b // for the next segment: nothing that is read refers to it
 	s.size = int64(len(b))
 	s.first = r.next
+	if s.emptied {
+		r.passEmptied(s, b)
+		return nil
+	}
 	if h, ok := frame.ParseHeaders(b[:min(len(b), frame.HeadersBytes)]); ok && h.Version != frame.Version {
 		return fmt.Errorf("%s has format version %d, this program knows version %d", s.path, h.Version, frame.Version)
 	}
@@ -118,6 +118,30 @@ func (r *replay) read(s *segment, newest bool) error {
 	}
 	t.finish(newest)
 	return nil
+}
+
+// passEmptied takes from an emptied segment which message would have been its first, so that it is
+// known whether the one before is complete.
+func (r *replay) passEmptied(s *segment, b []byte) {
+	for b = b[min(len(b), frame.HeadersBytes):]; len(b) > 0; b = b[frame.NextMarker(b):] {
+		f, state := frame.Parse(b, s.salt, maxFrameBytes)
+		if state != frame.Whole {
+			continue
+		}
+		r.skipTo(s, uint64(f.Stamp))
+		s.first = max(r.next, uint64(f.Stamp))
+		r.lose(s.first, -1)
+		r.blamed, r.previous = -1, s.path
+		return
+	}
+}
+
+// skipTo goes on with the first message of a segment if nobody knows how many were before: it is the
+// first one, or the one before is emptied.
+func (r *replay) skipTo(s *segment, first uint64) {
+	if i := slices.Index(r.segments, s); i == 0 || r.segments[i-1].emptied {
+		r.next = max(r.next, first)
+	}
 }
 
 // content reads a file. One that can't be opened or read to its end is damaged from there on.
@@ -162,6 +186,7 @@ type segmentReplay struct {
 	at    int
 	bad   int // where the damage begins that ends at at; -1: none
 	begun bool
+	after bool // it is after the frames with which the segment was made
 	short bool // the damage is a frame that is cut short
 }
 
@@ -206,6 +231,9 @@ func (t *segmentReplay) apply(f frame.Frame) error {
 		return nil
 	}
 	t.lose(first, -1)
+	if t.after = t.after || len(f.Data) == 0 || f.Data[0] != opBegin && f.Data[0] != opState; !t.after {
+		t.s.begin = int64(t.at + f.Bytes)
+	}
 	if puts == 0 && len(t.s.messages) == 0 {
 		t.s.head = int64(t.at + f.Bytes)
 	}
@@ -233,9 +261,7 @@ func (t *segmentReplay) begin(first uint64) {
 		return
 	}
 	t.begun = true
-	if i := slices.Index(t.segments, t.s); i == 0 || t.segments[i-1].emptied {
-		t.next = max(t.next, first)
-	}
+	t.skipTo(t.s, first)
 	t.s.first = max(t.next, first)
 }
 
@@ -255,15 +281,19 @@ func (t *segmentReplay) applyOp(o *op, frameBytes int) {
 		}
 	case opUpdate:
 		if m := t.find(o.number); m != nil {
-			m.At, m.First, m.Count = o.m.At, o.m.First, o.m.Count
+			m.update(o.m.At, o.m.First, o.m.Count)
 		}
 	case opClear:
+		t.s.needed = true
 		t.clear(uint32(o.values[0]))
 	case opState:
 		t.s.mixed = t.s.mixed || len(t.s.messages) > 0
+		if before, ok := t.state[o.key]; !ok || !bytes.Equal(before, o.value) {
+			t.s.needed = true // or it is the first segment, which is not emptied for that
+		}
 		t.state[o.key] = slices.Clone(o.value)
 	case opForget:
-		t.s.mixed = t.s.mixed || len(t.s.messages) > 0
+		t.s.mixed, t.s.needed = t.s.mixed || len(t.s.messages) > 0, true
 		delete(t.state, o.key)
 	case opBegin:
 		t.oldest, t.oldestFirst = o.values[1], o.values[2]
@@ -392,8 +422,7 @@ func (r *replay) dropOld() {
 
 // checkOldest finds out whether the oldest files are gone, or the beginning of the oldest one.
 func (r *replay) checkOldest() {
-	// While there are emptied files, the log does not say which one is the oldest.
-	if len(r.segments) == 0 || r.oldest == 0 || r.segments[0].emptied {
+	if len(r.segments) == 0 || r.oldest == 0 {
 		return
 	}
 	first := r.segments[0]

@@ -86,7 +86,7 @@ func (l *Log) create(s *segment) (File, error) {
 	if err != nil {
 		return nil, errors.Join(err, f.Close(), l.fs.Remove(s.path))
 	}
-	s.size, s.head = int64(len(b)), int64(len(b))
+	s.size, s.head, s.begin = int64(len(b)), int64(len(b)), int64(len(b))
 	return f, nil
 }
 

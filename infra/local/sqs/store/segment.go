@@ -27,10 +27,13 @@ type segment struct {
 	first    uint64     // number of its first message
 	messages []*Message // those put into it, by number from first on; nil: deleted or elsewhere
 	live     int        // of them
+	changed  int        // of these, see Message
 	size     int64      // bytes of the file
 	liveSize int64      // bytes of the frames of live messages
 	file     File       // nil while it is not open
-	emptied  bool       // see emptyFiles
+	emptied  bool       // see emptyFiles; then it has only its beginning
+	begin    int64      // bytes with which it was made: headers and the state
+	needed   bool       // it changes the state after its beginning
 	head     int64      // bytes before its first message: they have the state
 	mixed    bool       // there is something besides messages after head that is needed
 	users    int        // who read or sync the file now: it must not be closed
@@ -64,12 +67,25 @@ func (s *segment) add(m *Message, number uint64, offset int64, size int) {
 	s.live++
 	s.liveSize += int64(size)
 	m.segment, m.index, m.offset, m.size = s, uint32(index), uint32(offset), uint32(size)
+	m.changed = false
+}
+
+// update changes a message.
+func (m *Message) update(at, first int64, count uint32) {
+	m.At, m.First, m.Count = at, first, count
+	if m.segment != nil && !m.changed {
+		m.changed = true
+		m.segment.changed++
+	}
 }
 
 // remove takes a message out. It returns the bytes of its frame.
 func (s *segment) remove(m *Message) int64 {
 	s.messages[m.index] = nil
 	s.live--
+	if m.changed {
+		s.changed--
+	}
 	s.liveSize -= int64(m.size)
 	m.segment = nil
 	return int64(m.size)

@@ -440,12 +440,12 @@ func (f limitedFS) Remove(name string) error {
 	return f.Mem.Remove(name)
 }
 
-func (f limitedFS) Empty(name, renamed string) error {
+func (f limitedFS) Empty(name, renamed string, left int64) error {
 	size, err := f.Size(name)
 	if err == nil {
-		f.left.Add(size)
+		f.left.Add(size - left)
 	}
-	return errors.Join(err, f.Mem.Empty(name, renamed))
+	return errors.Join(err, f.Mem.Empty(name, renamed, left))
 }
 
 type limitedFile struct {

@@ -16,6 +16,8 @@ type write struct {
 	puts  []put
 	taken []*Message // replaced
 	state bool       // it has more than messages and what changes them
+	// changes says that this is of the state, or of more messages than are named.
+	changes bool
 }
 
 // put is a message whose frame is at an offset in l.buf.
@@ -78,6 +80,7 @@ func (w *write) end() error {
 	for _, p := range w.puts {
 		s.add(p.m, p.number, s.size+int64(p.offset), p.size)
 	}
+	s.needed = s.needed || w.changes
 	if len(w.puts) > 0 || len(s.messages) > 0 {
 		s.mixed = s.mixed || w.state
 	} else {
