@@ -46,19 +46,34 @@ func (h holds) String() string {
 // tooManyFiles reports whether there are more files than what is in them explains.
 func (h holds) tooManyFiles() bool { return h.files > 8+int(h.disk/fileBytes) }
 
-// holds looks what the pipeline has.
-func (p *pipeline) holds() (h holds) {
+// disk counts the queue's files and their bytes.
+func (p *pipeline) disk() (files int, bytes int64) {
 	p.Helper()
 	names, err := p.files.List(dataDir)
 	if err != nil {
 		p.Fatal(err)
 	}
-	h.files = len(names)
 	for _, name := range names {
 		if size, err := p.files.Size(dataDir + "/" + name); err == nil { // it may have been removed
-			h.disk += size
+			bytes += size
 		}
 	}
+	return len(names), bytes
+}
+
+// diskRange includes the bytes of the queue's files in a range; 0, 0 is none yet.
+func (p *pipeline) diskRange(least, most int64) (int64, int64) {
+	_, bytes := p.disk()
+	if most == 0 {
+		return bytes, bytes
+	}
+	return min(least, bytes), max(most, bytes)
+}
+
+// holds looks what the pipeline has.
+func (p *pipeline) holds() (h holds) {
+	p.Helper()
+	h.files, h.disk = p.disk()
 	runtime.GC()
 	runtime.GC() // frees what the first one has taken out of the pools
 	var m runtime.MemStats
