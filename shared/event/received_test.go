@@ -3,6 +3,7 @@ package event
 import (
 	"bytes"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"reflect"
@@ -376,9 +377,11 @@ func randomEnrichment(rng *rand.Rand) (pathType string, en Enrichment) {
 	return []string{"", "track", "page"}[rng.IntN(3)], en
 }
 
+var randomEvents = flag.Int("random-events", 10_000, "how many random events are enriched")
+
 func TestEnrichmentChangesOnlyItsOwnFields(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
-	for range 30_000 {
+	for range *randomEvents {
 		raw := randomEvent(rng)
 		pathType, en := randomEnrichment(rng)
 		checkEnrichment(t, raw, pathType, en)

@@ -3,6 +3,7 @@ package ingest
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -275,8 +276,10 @@ func TestAPanicOfTheLeaderEndsTheWaitOfItsGroup(t *testing.T) {
 // any time, the queue accepts some messages, refuses some, fails whole calls and hangs. The queue
 // has all events of an accepted request, once, and none of a refused one, unless that is larger
 // than a message.
+var seeds = flag.Int("seeds", 20, "with how many seeds random requests go to a queue that fails at random")
+
 func TestEachRequestGetsTheResultOfItsOwnEvents(t *testing.T) {
-	for seed := range uint64(60) {
+	for seed := range uint64(*seeds) {
 		synctest.Test(t, func(t *testing.T) {
 			rng, faults := rand.New(rand.NewPCG(seed, 1)), rand.New(rand.NewPCG(seed, 2))
 			var mu sync.Mutex

@@ -3,6 +3,7 @@ package spill
 import (
 	"bytes"
 	"encoding/binary"
+	"flag"
 	"os"
 	"path/filepath"
 	"slices"
@@ -88,11 +89,16 @@ func TestSegmentCutAtAnyByteLosesOnlyTheRecordsAfterTheCut(t *testing.T) {
 	})
 }
 
+var everyBit = flag.Bool("every-bit", false, "flip every bit of a segment, and not only one of each byte")
+
 func TestFlippedBitLosesOnlyItsOwnRecord(t *testing.T) {
 	b, frames := written(t)
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		for i := range len(b) * 8 {
+			if !*everyBit && i%8 != i/8%8 {
+				continue
+			}
 			flipped := bytes.Clone(b)
 			flipped[i/8] ^= 1 << (i % 8)
 			var want []uint64

@@ -179,7 +179,7 @@ func (m *model) damage() {
 	}
 }
 
-var seeds = flag.Int("seeds", 50, "how many random runs of the log are compared with the model")
+var seeds = flag.Int("seeds", 20, "how many random runs of the log are compared with the model")
 
 func TestLogBehavesAsAModelUnderRandomCallsCrashesAndDamage(t *testing.T) {
 	counts := map[string]int{}

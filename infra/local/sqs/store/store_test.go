@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -157,6 +158,8 @@ func TestMessagesDeletesAndStateSurviveARestartAndAKill(t *testing.T) {
 // TestEveryDamageIsFoundAndCounted damages one file at one place and counts: what was acknowledged
 // and not deleted, less what can be read, is what the log says is lost. Messages whose deletion was
 // damaged may be there again.
+var damages = flag.Int("damages", 100, "how many times a file is damaged at random")
+
 func TestEveryDamageIsFoundAndCounted(t *testing.T) {
 	for _, orderly := range []bool{true, false} {
 		clean := new(Mem)
@@ -166,7 +169,7 @@ func TestEveryDamageIsFoundAndCounted(t *testing.T) {
 		}
 		want := filled(t, clean, 4, 40, end)
 		rnd := rand.New(rand.NewPCG(1, 2))
-		for round := range 400 {
+		for round := range *damages {
 			fs := clean.Crash(nil)
 			names := files(t, fs)
 			i := rnd.IntN(len(names))
