@@ -66,7 +66,7 @@ func TestOnlyTheLastSamplesAreKept(t *testing.T) {
 func TestSamplesAreBounded(t *testing.T) {
 	t.Parallel()
 	var s samples
-	huge := strings.Repeat("é", 10_000)
+	huge := strings.Repeat("é", maxSampleDetail)
 	for i := range 2 * maxKinds {
 		reason := fmt.Sprint("reason ", i)
 		for range s.wants(deliver.DeadLettered, reason, 2*samplesKept) {

@@ -185,9 +185,10 @@ func TestAfterASuccessfulProbeSendingBeginsWithOneBatchAtATime(t *testing.T) {
 		}
 		time.Sleep(maxProbe)
 		var messages []in
-		for i := range 100 {
+		events := tracks("e", 440, 1060)
+		for i := range 40 {
 			messages = append(messages,
-				in{id: fmt.Sprintf("m%02d", i), body: body(fmt.Sprintf("%s%d", keyA, i), tracks("e", 440, 1060)...), sent: time.Now()})
+				in{id: fmt.Sprintf("m%02d", i), body: body(fmt.Sprintf("%s%d", keyA, i), events...), sent: time.Now()})
 		}
 		want(t, "retained", r.invoke(t.Context(), messages...), []string{})
 		want(t, "open", r.last.BreakerOpen, false)
@@ -231,7 +232,7 @@ func TestAfterA429TheKeyBeginsAgainWithOneBatchAtATime(t *testing.T) {
 		want(t, "one batch", invoke(1), 1)
 		// Six, and no more: the first of four that ends lets a fifth begin while the others are still counted.
 		want(t, "then at most half of what was", invoke(6), DefaultConcurrencyLimit/2)
-		invoke(60)
+		invoke(40)
 		want(t, "in the end", invoke(10), DefaultConcurrencyLimit)
 	})
 }

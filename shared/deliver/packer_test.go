@@ -256,9 +256,9 @@ func TestNoMoreBatchesThanAllowedAreUnderWay(t *testing.T) {
 				segment := new(meter)
 				r.Handler = r.handler(Config{Segment: segment, ConcurrencyLimit: 3})
 				var messages []in
-				for i := range 60 {
-					messages = append(messages, in{id: strconv.Itoa(i),
-						body: body("key-"+strconv.Itoa(i), tracks("e", c.events, 1060)...)})
+				events := tracks("e", c.events, 1060)
+				for i := range 30 {
+					messages = append(messages, in{id: strconv.Itoa(i), body: body("key-"+strconv.Itoa(i), events...)})
 				}
 				want(t, "retained", r.invoke(t.Context(), messages...), []string{})
 				want(t, "most at a time", segment.most, c.most)

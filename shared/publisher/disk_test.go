@@ -116,7 +116,7 @@ func TestNextProcessSendsWhatCloseLeftOnDisk(t *testing.T) {
 					q := &fakeQueue{answer: always(m)}
 					dir := t.TempDir()
 					c := newClient(t, Config{Dir: dir, Durability: durability, WriteKey: "old"}, q)
-					n := 2000
+					n := 500
 					if durability == Disk { // each event waits for the disk, in real time
 						n = 200
 					}

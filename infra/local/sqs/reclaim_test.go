@@ -1,6 +1,7 @@
 package sqs
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -26,8 +27,9 @@ func diskUsage(t *testing.T, fs store.FS, dir string) (bytes int64) {
 
 func sendNoise(t *testing.T, q *Queue, messages int) {
 	t.Helper()
-	for range messages {
-		sendBodies(t, q, noise(100_000))
+	body := noise(100_000)
+	for i := range messages {
+		sendBodies(t, q, fmt.Sprint(i, body))
 	}
 }
 
