@@ -3,6 +3,7 @@ package rawjson
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -72,7 +73,8 @@ func FuzzScanner(f *testing.F) {
 		if f := s.TakeFlaws(); want && f.NotUTF8 != !utf8.Valid(doc) {
 			t.Fatalf("NotUTF8 = %v for %q", f.NotUTF8, doc)
 		}
-		s.Reset(doc)
+		// What follows lets Text read all of doc in blocks.
+		s.Reset(append(slices.Clip(doc), strings.Repeat(" ", 100)...))
 		inPlace, _ := s.Text(nil)
 		isText := s.End() == nil
 		if (want && strings.TrimLeft(string(doc), " \t\r\n")[0] == '"') != isText {
@@ -87,6 +89,41 @@ func FuzzScanner(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestTextReadsEscapesWhereverTheyStand(t *testing.T) {
+	for _, part := range []string{`\"`, `\\`, `\\\"`, `\n`, `\/`, `\u00e9`, `\ud83d\ude00`, `\ud83d\"`, "é", "\x7f", strings.Repeat(`\"`, 40)} {
+		for before := range 140 {
+			doc := `"\\` + strings.Repeat("x", before) + part + strings.Repeat("y", 140-before) + part + `"`
+			var want string
+			if err := json.Unmarshal([]byte(doc), &want); err != nil {
+				t.Fatal(err)
+			}
+			var s Scanner
+			for _, behind := range []string{"", strings.Repeat(" ", 100)} {
+				s.Reset([]byte(doc + behind))
+				if got, _ := s.Text(nil); string(got) != want || s.End() != nil {
+					t.Fatalf("Text(%q) = %q: %v", doc, got, s.Err())
+				}
+			}
+		}
+	}
+}
+
+func TestMarksAreExact(t *testing.T) {
+	for c := range 256 {
+		for at := range 64 {
+			block := [64]byte([]byte(strings.Repeat(" ~", 32)))
+			block[at] = byte(c)
+			var want uint64
+			if c < 0x20 || c == '"' || c == '\\' || c >= utf8.RuneSelf {
+				want = 1 << at
+			}
+			if got := marks(&block); got != want {
+				t.Errorf("%#x at %d is marked %b", c, at, got)
+			}
+		}
+	}
 }
 
 func FuzzQuoted(f *testing.F) {

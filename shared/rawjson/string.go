@@ -52,6 +52,20 @@ func plain(data []byte, i int) int {
 	return i
 }
 
+// marks has a bit for each of 64 bytes, the lowest for the first, which is set for what [special]
+// marks and nothing else.
+func marks(block *[64]byte) (bits uint64) {
+	for i := 0; i < len(block); i += 8 {
+		eight := binary.LittleEndian.Uint64(block[i : i+8])
+		seven := eight &^ highs // so that no byte's sum reaches the next byte
+		text := (seven ^ lows*2) + lows*(0x80-0x21)
+		text &= (seven ^ lows*'\\') + lows*0x7f
+		found := (^text | eight) & highs
+		bits |= found >> 7 * 0x0102040810204080 >> 56 << i // the eight bits, one beside the other
+	}
+	return bits
+}
+
 // text reads a string from the position behind its first quote.
 func (s *Scanner) text(i int) int {
 	for {
@@ -141,32 +155,56 @@ func (s *Scanner) Text(buffer []byte) (text, grown []byte) {
 	return text, buffer
 }
 
-// unescape reads a string from i to its end and appends its text to dst. Sixteen bytes are copied
-// before it is known how many of them are text: a copy of a length that varies takes longer.
+// ahead is how many bytes unescape copies before it is known how many of them are text: a copy of a
+// length that varies takes longer, and few pieces between escapes are longer.
+const ahead = 32
+
+// copyAhead is a copy for which the compiler makes no call.
+func copyAhead(dst, src *[ahead]byte) {
+	a, b := binary.LittleEndian.Uint64(src[:]), binary.LittleEndian.Uint64(src[8:])
+	c, d := binary.LittleEndian.Uint64(src[16:]), binary.LittleEndian.Uint64(src[24:])
+	binary.LittleEndian.PutUint64(dst[:], a)
+	binary.LittleEndian.PutUint64(dst[8:], b)
+	binary.LittleEndian.PutUint64(dst[16:], c)
+	binary.LittleEndian.PutUint64(dst[24:], d)
+}
+
+// unescape reads a string from i to its end and appends its text to dst. It finds all escapes of 64
+// bytes at once: JSON in a string has one every eight bytes, and to look for them one after the
+// other, each step would wait for the last one.
 func (s *Scanner) unescape(dst []byte, i int) (text []byte, end int) {
 	data := s.data
-	for len(data)-i >= 16 {
-		next, n := data[i:i+16:i+16], len(dst)
-		dst = slices.Grow(dst, 16)
-		first, second := binary.LittleEndian.Uint64(next), binary.LittleEndian.Uint64(next[8:])
-		copied := dst[n : n+16]
-		binary.LittleEndian.PutUint64(copied, first)
-		binary.LittleEndian.PutUint64(copied[8:], second)
-		at := pair(first, second)
-		dst, i = dst[:n+at], i+at
-		if at == 16 {
-			continue
+	for len(data)-i >= 64+ahead {
+		next := data[i : i+64+ahead : i+64+ahead]
+		dst = slices.Grow(dst, len(next))
+		to, n, from := dst[:cap(dst)], len(dst), 0 // what is before from has been copied
+		for m := marks((*[64]byte)(next)); m != 0; {
+			at := bits.TrailingZeros64(m)
+			copyAhead((*[ahead]byte)(to[n:]), (*[ahead]byte)(next[from:]))
+			if at-from > ahead {
+				copy(to[n:], next[from:at])
+			}
+			n += at - from
+			c := next[at]
+			if c == '"' {
+				return to[:n], i + at + 1
+			}
+			if e := next[at+1]; c == '\\' && (e == '"' || e == '\\') {
+				to[n] = e
+				n, from = n+1, at+2
+				m &^= 3 << at
+				continue
+			}
+			if dst, end = s.unescapeNext(to[:n], i+at); end < 0 {
+				return dst, end
+			}
+			to, n, from = dst[:cap(dst)], len(dst), end-i
+			m &^= 1<<from - 1
 		}
-		if data[i] == '"' {
-			return dst, i + 1
+		if from < 64 {
+			n += copy(to[n:], next[from:64])
 		}
-		if data[i] == '\\' && i+1 < len(data) && (data[i+1] == '"' || data[i+1] == '\\') {
-			dst, i = append(dst, data[i+1]), i+2
-			continue
-		}
-		if dst, i = s.unescapeNext(dst, i); i < 0 {
-			return dst, i
-		}
+		dst, i = to[:n], i+max(from, 64)
 	}
 	for i >= 0 { // the last bytes of the document
 		from := i
