@@ -25,7 +25,7 @@ func upWithPage(t *testing.T, args ...string) (greeting, page string) {
 			t.Error(err)
 		}
 	})
-	await(t, "its addresses", func() bool { return strings.Contains(out.String(), "spillway dlq ls") })
+	await(t, "its addresses", func() bool { return strings.Contains(out.String(), " dlq ls") })
 	greeting = out.String()
 	found := regexp.MustCompile(`operator's page +(http\S+)`).FindStringSubmatch(greeting)
 	queue := regexp.MustCompile(`events queue +(http\S+)`).FindStringSubmatch(greeting)
@@ -134,7 +134,7 @@ func TestConsoleSaysThatUpServesNoPage(t *testing.T) {
 	t.Parallel()
 	out, stop := inBackground(t, "up", "--sqs-port=0", "--segment-port=0", "--ingest-port=0", "--console=false",
 		"--data-dir="+t.TempDir())
-	await(t, "its addresses", func() bool { return strings.Contains(out.String(), "spillway dlq ls") })
+	await(t, "its addresses", func() bool { return strings.Contains(out.String(), " dlq ls") })
 	queue := regexp.MustCompile(`events queue +(http\S+)`).FindStringSubmatch(out.String())
 	_, _, err := spillway(t.Context(), "", "console", "--queue-url="+queue[1])
 	if err == nil || !strings.Contains(err.Error(), "it was started with --console=false") {

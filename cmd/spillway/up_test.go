@@ -18,7 +18,7 @@ func TestUpRunsUnderAnotherNameAndAcceptsTheWriteKeysOfAFile(t *testing.T) {
 	}
 	out, stop := inBackground(t, "up", "--name=staging", "--write-keys="+keys, "--sqs-port=0", "--segment-port=0",
 		"--ingest-port=0", "--console-port=0", "--data-dir="+t.TempDir())
-	await(t, "its addresses", func() bool { return strings.Contains(out.String(), "spillway dlq ls") })
+	await(t, "its addresses", func() bool { return strings.Contains(out.String(), " dlq ls") })
 	found := regexp.MustCompile(`events queue +(http\S+/staging-events)`).FindStringSubmatch(out.String())
 	ingest := regexp.MustCompile(`ingest endpoint +(http\S+)`).FindStringSubmatch(out.String())
 	if found == nil || ingest == nil || !strings.Contains(out.String(), "/staging-dead-letters\n") ||
