@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/spillwayhq/spillway/infra/settings"
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/shared/emf"
 )
@@ -179,9 +178,7 @@ func TestACompositeAlarmDependsOnTheAlarmsOfItsRule(t *testing.T) {
 
 // A topic with a policy allows only what the policy says.
 func TestCloudWatchMayPublishToTheTopicsAndPeopleGetMail(t *testing.T) {
-	tmpl := with(t, func(s *settings.Settings) {
-		s.Emails, s.TicketEmails = []string{"ops@example.com", "dev@example.com"}, []string{"board@example.com"}
-	})
+	tmpl := several(t)
 	for id, policy := range tmpl.exactly(t, 2, "AWS::SNS::TopicPolicy") {
 		allowed, denied := false, false
 		for _, s := range statements(policy.at("PolicyDocument")) {
@@ -197,21 +194,11 @@ func TestCloudWatchMayPublishToTheTopicsAndPeopleGetMail(t *testing.T) {
 		"spillway-tickets: board@example.com" {
 		t.Errorf("subscriptions %s", got)
 	}
-	for setting, want := range map[string]string{
-		"":     "spillway-alarms: ops@example.com, spillway-tickets: ops@example.com",
-		"none": "spillway-alarms: ops@example.com",
-	} {
-		got := subscribed(with(t, func(s *settings.Settings) {
-			s.Emails = []string{"ops@example.com"}
-			if setting != "" {
-				if err := s.Set("ticketEmails", setting); err != nil {
-					t.Fatal(err)
-				}
-			}
-		}))
-		if got != want {
-			t.Errorf("with ticketEmails %q: %s, want %s", setting, got, want)
-		}
+	if got := subscribed(statusSites(t)["eu-west-1"]); got != "spillway-alarms: ops@example.com, spillway-tickets: ops@example.com" {
+		t.Errorf("without ticketEmails: %s", got)
+	}
+	if got := subscribed(without(t)); got != "spillway-alarms: ops@example.com" {
+		t.Errorf("with ticketEmails none: %s", got)
 	}
 }
 

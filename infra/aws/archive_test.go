@@ -15,6 +15,11 @@ import (
 
 func withArchive(s *settings.Settings) { s.Archive, s.ArchiveDays, s.ArchiveTable = true, 30, true }
 
+// withKey are settings with an archive without a table and with a KMS key.
+func withKey(s *settings.Settings) {
+	s.Archive, s.KMSKeys = true, []string{"arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"}
+}
+
 func TestWithoutTheSettingThereIsNoArchive(t *testing.T) {
 	tmpl, _ := defaults(t)
 	for _, kind := range []string{"AWS::S3::Bucket", "AWS::KinesisFirehose::DeliveryStream", "AWS::Glue::Table"} {
@@ -130,7 +135,7 @@ func TestOnlyDeliverPutsRecordsAndOnlyFirehoseWritesObjects(t *testing.T) {
 
 func TestTheArchiveIsEncryptedWithTheKMSKeyOfTheSettings(t *testing.T) {
 	const key = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
-	tmpl := with(t, func(s *settings.Settings) { withArchive(s); s.KMSKeys = []string{key} })
+	tmpl := with(t, withKey)
 	for _, b := range tmpl.exactly(t, 1, "AWS::S3::Bucket") {
 		if got := text(b.at("BucketEncryption")); !strings.Contains(got, key) ||
 			!strings.Contains(got, `"BucketKeyEnabled":true`) {
@@ -186,7 +191,7 @@ func TestTheTableHasTheColumnsOfARecordAndTheHoursAsPartitions(t *testing.T) {
 		!strings.Contains(text(tmpl.Outputs[topology.OutputArchiveBucket].Value), `{"Ref":"Archive`) {
 		t.Errorf("outputs %v", tmpl.Outputs)
 	}
-	if n := len(with(t, func(s *settings.Settings) { s.Archive = true }).of("AWS::Glue::Table")); n != 0 {
+	if n := len(with(t, withKey).of("AWS::Glue::Table")); n != 0 {
 		t.Errorf("%d tables without the setting", n)
 	}
 }

@@ -16,7 +16,6 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -56,36 +55,17 @@ func builtCanary(t *testing.T, source string) assets {
 	return code
 }
 
-// own are the functions built for this machine. Several tests only run them, so they are built once.
-var own = sync.OnceValues(func() (assets, error) {
-	folder, err := os.MkdirTemp("", "spillway-aws-")
-	if err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(folder)
-	d := usual()
-	code, err := functions.Build(d.Functions, nil, module, folder, ownArchitecture())
-	for name, archive := range code {
-		content, err := os.ReadFile(archive)
-		if err != nil {
-			return nil, err
-		}
-		code[name] = string(content)
-	}
-	return code, err
-})
-
-// builtForThis are the archives of own.
+// builtForThis are all functions for this machine, in binaries that the tests of other packages run too.
 func builtForThis(t *testing.T) assets {
 	t.Helper()
-	contents, err := own()
-	if err != nil {
-		t.Fatal(err)
-	}
 	folder, code := t.TempDir(), assets{}
-	for name, content := range contents {
-		code[name] = filepath.Join(folder, name+".zip")
-		if err := os.WriteFile(code[name], []byte(content), 0o644); err != nil {
+	for _, f := range usual().Functions {
+		code[f.Name] = filepath.Join(folder, f.Name+".zip")
+		content, err := os.ReadFile(testutil.Build(t, "functions/"+f.Metrics))
+		if err == nil {
+			err = functions.Pack(code[f.Name], functions.File{Name: functions.Bootstrap, Content: content})
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -96,7 +76,13 @@ func builtForThis(t *testing.T) assets {
 // variables of Go say: patch releases of Go make different bytes of the same sources, and so do some
 // variables.
 func TestTheSameSourcesMakeTheSameAssetInAnyFolderWithTheToolchainOfGoMod(t *testing.T) {
-	here := builtForThis(t)
+	here := assets{}
+	if d := usual(); *every {
+		var err error
+		if here, err = functions.Build(d.Functions, nil, module, t.TempDir(), ownArchitecture()); err != nil || len(here) != 4 {
+			t.Fatalf("%d functions are built: %v", len(here), err)
+		}
+	}
 	elsewhere := t.TempDir()
 	copySources(t, elsewhere)
 	for variable, value := range map[string]string{"GOTOOLCHAIN": "go1.0.1+path", "GOFLAGS": "-race", "GOAMD64": "v3",
@@ -111,17 +97,17 @@ func TestTheSameSourcesMakeTheSameAssetInAnyFolderWithTheToolchainOfGoMod(t *tes
 	toolchain, _, _ := strings.Cut(rest, "\n")
 	there := maps.Clone(here)
 	for name, archive := range builtCanary(t, elsewhere) {
-		there[name] = archive
-		if a, b := digest(t, here[name]), digest(t, archive); a != b {
-			t.Errorf("%s: %s here, %s elsewhere and with other variables", name, a, b)
-		}
 		info, err := buildinfo.ReadFile(unpack(t, archive))
 		if err != nil || info.GoVersion != toolchain {
 			t.Errorf("%s is built with %v, want %s of go.mod: %v", name, info, toolchain, err)
 		}
-	}
-	if len(here) != 4 {
-		t.Errorf("%d functions are built", len(here))
+		if !*every {
+			return
+		}
+		there[name] = archive
+		if a, b := digest(t, here[name]), digest(t, archive); a != b {
+			t.Errorf("%s: %s here, %s elsewhere and with other variables", name, a, b)
+		}
 	}
 	s := settings.Default(topology.DefaultNames(), "eu-west-1")
 	first, second := t.TempDir(), t.TempDir()
@@ -436,8 +422,8 @@ func TestTheSynthesisedFunctionsAcceptAndDeliverEvents(t *testing.T) {
 // A wrong variable is what a deployment gets wrong first, and it must be found by a query too.
 func TestAFunctionThatCannotStartSaysSoInALineOfJSON(t *testing.T) {
 	needsLinux(t)
-	for name, archive := range builtForThis(t) {
-		command := exec.Command(unpack(t, archive))
+	for _, f := range usual().Functions {
+		command := exec.Command(testutil.Build(t, "functions/"+f.Metrics))
 		command.Env = []string{"AWS_LAMBDA_RUNTIME_API=127.0.0.1:1", "SPILLWAY_LOG_LEVEL=loud"}
 		var stderr strings.Builder
 		command.Stderr = &stderr
@@ -445,7 +431,7 @@ func TestAFunctionThatCannotStartSaysSoInALineOfJSON(t *testing.T) {
 		var line struct{ Level, Msg, Error string }
 		if err == nil || stderr.Len() > 0 || json.Unmarshal(out, &line) != nil || line.Level != "ERROR" ||
 			!strings.HasSuffix(line.Msg, "can't start") || !strings.Contains(line.Error, "SPILLWAY_LOG_LEVEL must be") {
-			t.Errorf("%s: %v, stdout %s, stderr %s", name, err, out, &stderr)
+			t.Errorf("%s: %v, stdout %s, stderr %s", f.Name, err, out, &stderr)
 		}
 	}
 }

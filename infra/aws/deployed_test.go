@@ -83,6 +83,7 @@ func TestARegionIsAddedBesideOneThatAdoptedItsQueues(t *testing.T) {
 	n := topology.DefaultNames()
 	s := settings.Default(n, "eu-west-1")
 	s.Regions = []string{"eu-west-1", "us-east-1", "us-west-2"}
+	s.IngestEndpoint, s.Canary = settings.None, false // less to synthesise
 	templates := synthesiseIn(t, t.TempDir(), &s, map[string]deployed{
 		"eu-west-1": retained(n.Queues()...), "us-east-1": retained(),
 		"us-west-2": retained(n.DeadLetterQueue),

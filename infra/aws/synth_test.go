@@ -18,9 +18,14 @@ import (
 	"github.com/spillwayhq/spillway/infra/functions"
 	"github.com/spillwayhq/spillway/infra/settings"
 	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/integration/testutil"
 )
 
-var update = flag.Bool("update", false, "update the golden template")
+var (
+	update = flag.Bool("update", false, "update the golden template")
+	every  = flag.Bool("every", false, "build all functions, and one in a second folder, and have cdk-nag look at stacks with "+
+		"every setting")
+)
 
 // TestMain switches off the CDK's validation of each synthesised template, which takes half of the
 // time of these tests and whose findings are only warnings. TestCfnLintFindsNothing and TestCDKNag…
@@ -34,7 +39,7 @@ func TestMain(m *testing.M) {
 			_ = syscall.Exec(binary, os.Args, os.Environ())
 		}
 	}
-	os.Exit(m.Run())
+	testutil.MainOnePerCore(m)
 }
 
 // The CDK's own assertions panic, so the first failure would end all tests. These tests read the
@@ -239,13 +244,19 @@ func several(tb testing.TB) template {
 		s.EndpointParameter, s.WriteKeysParameters = "/spillway/segment-endpoint", []string{"/team/keys", "partners"}
 		s.WriteKeysObject = "s3://keys-{region}/team/web.json"
 		s.ReservedConcurrency, s.BatchSize, s.BatchingWindowSeconds = 50, 600, 30
+		s.Emails, s.TicketEmails = []string{"ops@example.com", "dev@example.com"}, []string{"board@example.com"}
 	})
 }
 
 // without is a template in which several things are switched off.
 func without(tb testing.TB) template {
 	tb.Helper()
-	return with(tb, func(s *settings.Settings) { s.ReservedConcurrency, s.Canary, s.WriteKeysParameters = 0, false, nil })
+	return with(tb, func(s *settings.Settings) {
+		s.ReservedConcurrency, s.Canary, s.WriteKeysParameters, s.Emails = 0, false, nil, []string{"ops@example.com"}
+		if err := s.Set("ticketEmails", "none"); err != nil {
+			tb.Fatal(err)
+		}
+	})
 }
 
 // defaults is the template of a deployment without settings, and its text with masked hashes of the
