@@ -60,7 +60,7 @@ func TestUpPrintsItsAddressesAndStopsWhenItsContextEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"SQS emulator", "events queue", "AWS_DEFAULT_REGION=us-east-1 AWS_ENDPOINT_URL_SQS=http://",
-		"aws sqs send-message", "spillway send --count", "backlog_messages=0"} {
+		"aws sqs send-message", " send --count", "backlog_messages=0"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is missing in:\n%s", want, out)
 		}

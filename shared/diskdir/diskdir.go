@@ -1,5 +1,5 @@
-// Package diskdir is what a data directory needs of the operating system: a lock, a sync, and the
-// free space.
+// Package diskdir is what a data directory needs of the operating system: a lock, a sync, the free
+// space, and a file that reserves some.
 package diskdir
 
 import (

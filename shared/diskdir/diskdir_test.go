@@ -1,6 +1,7 @@
 package diskdir
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -20,6 +21,22 @@ func TestMakeMakesWhatIsMissingAboveADirectory(t *testing.T) {
 	t.Chdir(top)
 	if err := Make("relative/path"); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestAllocateMakesAFileOfThatSize(t *testing.T) {
+	f, err := os.Create(filepath.Join(t.TempDir(), "file"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := Allocate(f, 1<<20); errors.Is(err, errors.ErrUnsupported) {
+		t.Skip("this file system can't")
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	if info, err := f.Stat(); err != nil || info.Size() != 1<<20 {
+		t.Errorf("%v, %v", info, err)
 	}
 }
 

@@ -135,6 +135,11 @@ func (Disk) Reserve(path string, bytes int64) (err error) {
 			_ = os.Remove(path) // an incomplete file reserves too little
 		}
 	}()
+	if err := diskdir.Allocate(f, bytes); err == nil {
+		return f.Sync()
+	} else if !errors.Is(err, errors.ErrUnsupported) {
+		return err
+	}
 	zeros := make([]byte, 1<<20)
 	for at := int64(0); at < bytes; at += int64(len(zeros)) {
 		if _, err := f.WriteAt(zeros[:min(int64(len(zeros)), bytes-at)], at); err != nil {
