@@ -12,7 +12,7 @@ import (
 // The default is a sample.
 var (
 	waiting = flag.Int("waiting", 200, "how many messages wait for Segment: 121000 are more than SQS lets be in flight")
-	away    = flag.Duration("away", 4*time.Hour, "for how long Segment is away: 24h is the whole")
+	away    = flag.Duration("away", time.Hour, "for how long Segment is away: 24h is the whole")
 )
 
 const (

@@ -39,7 +39,7 @@ func lines(size int, compressible bool) (text []byte, n int) {
 		if !compressible {
 			filler = random(10_000 + n)
 		}
-		text = fmt.Appendf(text, "{\"n\":%d,\"a\":%q}\n", n, filler[:len(filler)-n%7])
+		text = fmt.Appendf(text, "{\"n\":%d,\"a\":\"%s\"}\n", n, filler[:len(filler)-n%7])
 	}
 	return text, n
 }

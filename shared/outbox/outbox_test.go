@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -332,11 +333,13 @@ func TestTheQueueIsUsedAgainWhenItIsFast(t *testing.T) {
 
 // TestAQueueThatIsSlowForAnHourGetsWhatComes: what is on disk must not grow for as long as the queue
 // takes a second for each call.
+var slowFor = flag.Duration("slow", 2*time.Minute, "for how long a queue is slow to which 100 messages/s are sent")
+
 func TestAQueueThatIsSlowForAnHourGetsWhatComes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := &queue{send: slow(func() time.Duration { return time.Second })}
 		b := open(t, spilltest.New(), q, 1<<20)
-		for i := range 100 * 600 {
+		for i := range int(*slowFor / (10 * time.Millisecond)) {
 			time.Sleep(10 * time.Millisecond)
 			if err := b.Send(t.Context(), some(i, 1)); err != nil {
 				t.Fatal(err)

@@ -3,7 +3,6 @@ package publisher
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -19,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/spillwayhq/spillway/shared/message"
+	"github.com/spillwayhq/spillway/shared/rawjson"
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
@@ -129,16 +129,13 @@ func (q *fakeQueue) take(body string) {
 		if p := m.Events[i].Problem; p != nil {
 			q.bad = append(q.bad, p)
 		}
-		var event struct{ MessageID string }
-		if err := json.Unmarshal(m.Events[i].Raw, &event); err != nil {
-			q.bad = append(q.bad, err)
-		}
+		id := string(rawjson.Unquote(nil, m.Events[i].MessageID()))
 		if q.got == nil {
 			q.got = map[string]int{}
 		}
-		q.got[event.MessageID]++
+		q.got[id]++
 		if m.Context == nil {
-			q.noContext = append(q.noContext, event.MessageID)
+			q.noContext = append(q.noContext, id)
 		}
 		q.events = append(q.events, string(m.Events[i].Raw))
 	}
