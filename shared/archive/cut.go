@@ -19,7 +19,7 @@ const (
 	maxBlocks = 1 << 14
 	maxBlock  = 128 << 10
 	// chunk is how much is read at once.
-	chunk = 64 << 10
+	chunk = 16 << 10
 )
 
 var (
