@@ -5,7 +5,11 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/spillwayhq/spillway/integration/testutil"
 )
+
+func TestMain(m *testing.M) { testutil.MainInVirtualTime(m) }
 
 // The default run has a sample. CI drains a million.
 var events = flag.Int("events", 15_000, "how many old events drain")

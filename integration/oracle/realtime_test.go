@@ -157,7 +157,7 @@ func (f *front) record(r *http.Request, body []byte) error {
 	return nil
 }
 
-func TestMain(m *testing.M) { testutil.MainOnePerCore(m) }
+func TestMain(m *testing.M) { testutil.MainInVirtualTime(m) }
 
 func newMachine(t *testing.T, seed uint64, l *ledger) *machine {
 	t.Helper()

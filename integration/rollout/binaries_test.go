@@ -38,7 +38,7 @@ import (
 var binaries = flag.Bool("binaries", false,
 	"deploy a built function with a bug behind a good one, in half a minute of real time")
 
-func TestMain(m *testing.M) { testutil.Main(m) }
+func TestMain(m *testing.M) { testutil.MainInVirtualTime(m) }
 
 // The planted bug: deliver can read no message. It is not in the tree: the build replaces the line.
 const (
