@@ -21,14 +21,13 @@ func special(eight uint64) uint64 {
 	return (quoteOrControl | backslash | eight) & highs
 }
 
-// pair is [special] of sixteen bytes: how many of them are before the first that it marks, 16 if
-// none is. It has no branch that depends on where that is: most of an event is text in short
-// pieces, and no processor foresees their lengths.
+// pair is how many of sixteen bytes are before the first that [special] marks, 16 if none is, by the
+// marks of the first eight and of the others. It has no branch that depends on where that is: most
+// of an event is text in short pieces, and no processor foresees their lengths.
 func pair(first, second uint64) int {
-	marks, more := special(first), special(second)
-	at := 64 + bits.TrailingZeros64(more)
-	if marks != 0 {
-		at = bits.TrailingZeros64(marks)
+	at := 64 + bits.TrailingZeros64(second)
+	if first != 0 {
+		at = bits.TrailingZeros64(first)
 	}
 	return at / 8
 }
@@ -38,7 +37,7 @@ func pair(first, second uint64) int {
 func plain(data []byte, i int) int {
 	for ; len(data)-i >= 16; i += 16 {
 		next := data[i : i+16 : i+16]
-		at := pair(binary.LittleEndian.Uint64(next), binary.LittleEndian.Uint64(next[8:]))
+		at := pair(special(binary.LittleEndian.Uint64(next)), special(binary.LittleEndian.Uint64(next[8:])))
 		if at < 16 {
 			return i + at
 		}
@@ -66,8 +65,20 @@ func marks(block *[64]byte) (bits uint64) {
 	return bits
 }
 
-// text reads a string from the position behind its first quote.
+// text reads a string from the position behind its first quote. Nearly all end in the first loop,
+// which is [plain] without its calls: they took a tenth of a scan.
 func (s *Scanner) text(i int) int {
+	for data := s.data; len(data)-i >= 16; i += 16 {
+		next := data[i : i+16 : i+16]
+		at := pair(special(binary.LittleEndian.Uint64(next)), special(binary.LittleEndian.Uint64(next[8:])))
+		if at == 16 {
+			continue
+		}
+		if i += at; data[i] == '"' {
+			return i + 1
+		}
+		break
+	}
 	for {
 		i = s.piece(i)
 		if i < 0 {
