@@ -20,7 +20,7 @@ var latencies = []time.Duration{0, 50 * time.Millisecond}
 const slow = 8 * time.Second
 
 // drainPatience: the clients of the peers flush after at most 10 s.
-var drainPatience = patience{empty: 12 * time.Second, still: 30 * time.Second, limit: 5 * time.Minute}
+var drainPatience = patience{empty: 12 * time.Second, still: 15 * time.Second, limit: 5 * time.Minute}
 
 // drains measures all drains, interleaved: a busy moment of the machine hits every peer.
 func drains(ctx context.Context, c *Config) error {
