@@ -163,7 +163,7 @@ func (o Options) LogValue() slog.Value {
 // readOptions reads the options from environ, which has the form of os.Environ; container is as in
 // MemoryLimit. The error names every wrong variable.
 func readOptions(environ []string, container int64) (Options, error) {
-	o := Options{MemoryLimit: MemoryLimit(environ, container)}
+	o := Options{MemoryLimit: MemoryLimit(environ, container, serverMemory)}
 	variables := []env.Variable{
 		env.String(envName, &o.Name),
 		env.QueueURL(envQueueURL, &o.QueueURL), env.QueueURL(envDeadLetterQueueURL, &o.DeadLetterQueueURL),
@@ -319,9 +319,10 @@ func requestMemory(limit int64) int {
 }
 
 // MemoryLimit is Go's soft memory limit in bytes (debug.SetMemoryLimit) for where the program runs:
-// four fifths of what its Lambda function or its container has, otherwise serverMemory. container
-// is the container's limit, see package cgroup; 0: none. Negative: GOMEMLIMIT is set and counts.
-func MemoryLimit(environ []string, container int64) int64 {
+// four fifths of what its Lambda function or its container has, and without a limit: otherwise.
+// container is the container's limit, see package cgroup; 0: none. Negative: GOMEMLIMIT is set and
+// counts.
+func MemoryLimit(environ []string, container, otherwise int64) int64 {
 	if limit, _ := env.Lookup(environ, envGoMemory); limit != "" {
 		return -1
 	}
@@ -334,5 +335,5 @@ func MemoryLimit(environ []string, container int64) int64 {
 	if total > 0 {
 		return total / 5 * 4 // the rest is for what is not on the heap
 	}
-	return serverMemory
+	return otherwise
 }
