@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"path"
+	"slices"
 	"sync"
 
 	"github.com/spillwayhq/spillway/shared/diskdir"
@@ -251,7 +252,7 @@ func (f *memFile) Truncate(size int64) error {
 func (f *memFile) Sync() error {
 	f.m.mu.Lock()
 	defer f.m.mu.Unlock()
-	f.d.synced = f.d.content[:len(f.d.content):len(f.d.content)]
+	f.d.synced = slices.Clip(f.d.content)
 	return nil
 }
 
