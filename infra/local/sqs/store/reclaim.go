@@ -31,8 +31,8 @@ func shouldCopy(total, live int64, segments int, full bool) bool {
 
 // Reclaim makes the space of deleted messages free. full says that sends wait for it. The oldest
 // segments without messages are removed; if the log is still too large, the messages of the oldest
-// one are copied to the end, unless it takes less to empty others, see superseded. Only the oldest segment is ever removed: then no deletion is forgotten
-// whose message is still there.
+// one are copied to the end, unless it takes less to empty others, see superseded. Only the oldest
+// segment is ever removed: then no deletion is forgotten whose message is still there.
 func (l *Log) Reclaim(full bool) error {
 	for l.Failure() == nil {
 		again, err := l.reclaimOldest(full)
