@@ -11,7 +11,10 @@ import (
 
 	"github.com/spillwayhq/spillway/infra/local/sqs"
 	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/integration/testutil"
 )
+
+func TestMain(m *testing.M) { testutil.MainInVirtualTime(m) }
 
 var every = flag.Bool("every", false, "play every flood at its full size, and without fair queues: about a minute of CPU")
 

@@ -15,6 +15,8 @@ import (
 	"github.com/spillwayhq/spillway/integration/testutil"
 )
 
+func TestMain(m *testing.M) { testutil.MainInVirtualTime(m) }
+
 // small is a scenario of some minutes, in which a real one's every part is.
 func small() *Scenario {
 	return &Scenario{
