@@ -93,16 +93,12 @@ func newUp() *cobra.Command {
 	return c
 }
 
-// pipelineMemory is Go's memory limit in bytes where no container has one. Ten invocations hold 120 to
-// 140 MB while a million events drain: with less the garbage collector takes a third of the CPU time.
-const pipelineMemory = 200 << 20
-
 func up(ctx context.Context, out io.Writer, f upFlags) error {
 	names, err := f.check()
 	if err != nil {
 		return err
 	}
-	debug.SetMemoryLimit(ingest.MemoryLimit(os.Environ(), cgroup.MemoryLimit(), pipelineMemory))
+	debug.SetMemoryLimit(ingest.MemoryLimit(os.Environ(), cgroup.MemoryLimit()))
 	alarms := make(chan local.AlarmChange)
 	config := local.Config{
 		Name: f.name, Dir: f.dataDir, SQSAddr: address(f.listen, f.sqsPort), IngestAddr: address(f.listen, f.ingestPort),

@@ -115,7 +115,7 @@ func TestTheMemoryLimitFitsWhereItRuns(t *testing.T) {
 		container int64
 		want      int64
 	}{
-		"a server":             {nil, 0, 110 << 20},
+		"a server":             {nil, 0, 200 << 20},
 		"a small container":    {nil, 100 << 20, 80 << 20},
 		"a large container":    {nil, 1000 << 20, 800 << 20},
 		"Go's own setting":     {[]string{"GOMEMLIMIT=1GiB", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=512"}, 100 << 20, -1},
@@ -123,7 +123,7 @@ func TestTheMemoryLimitFitsWhereItRuns(t *testing.T) {
 		"Go's setting, empty":  {[]string{"GOMEMLIMIT="}, 100 << 20, 80 << 20},
 		"a Lambda function":    {[]string{"AWS_LAMBDA_FUNCTION_MEMORY_SIZE=1000"}, 0, 800 << 20},
 		"Lambda's own groups":  {[]string{"AWS_LAMBDA_FUNCTION_MEMORY_SIZE=1000"}, 100 << 20, 800 << 20},
-		"nonsense":             {[]string{"AWS_LAMBDA_FUNCTION_MEMORY_SIZE=much"}, 0, 110 << 20},
+		"nonsense":             {[]string{"AWS_LAMBDA_FUNCTION_MEMORY_SIZE=much"}, 0, 200 << 20},
 		"nonsense in its size": {[]string{"AWS_LAMBDA_FUNCTION_MEMORY_SIZE=-5"}, 100 << 20, 80 << 20},
 	} {
 		if o, err := readOptions(complete(c.environ...), c.container); err != nil || o.MemoryLimit != c.want {
