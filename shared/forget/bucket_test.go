@@ -20,7 +20,7 @@ func (w *world) toBucket(t *testing.T) {
 	t.Helper()
 	server := httptest.NewServer(s3test.New())
 	t.Cleanup(server.Close)
-	c := aws.Config{Region: "eu-west-1", BaseEndpoint: aws.String(server.URL), HTTPClient: http.DefaultClient,
+	c := aws.Config{Region: "eu-west-1", BaseEndpoint: aws.String(server.URL), HTTPClient: server.Client(),
 		Credentials: credentials.NewStaticCredentialsProvider("AKID", "secret", "")}
 	for name, content := range w.contents() {
 		a, err := signed.S3(c, "bucket").Do(t.Context(), signed.Request{Method: http.MethodPut, Path: s3.Path(name), Body: content})

@@ -33,6 +33,7 @@ import (
 
 const bucket = "spillway-eu-west-1-archive1a2b3c4d"
 
+// config is that of a test server; its own client has connections that no other test closes.
 func config(client aws.HTTPClient, endpoint string) aws.Config {
 	return aws.Config{Region: "eu-west-1", HTTPClient: client, BaseEndpoint: aws.String(endpoint),
 		Credentials: credentials.NewStaticCredentialsProvider("AKID", "secret", "")}
@@ -55,7 +56,7 @@ func TestABucketIsAStore(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) storetest.Place {
 		server := httptest.NewServer(s3test.New())
 		t.Cleanup(server.Close)
-		c := config(http.DefaultClient, server.URL)
+		c := config(server.Client(), server.URL)
 		return storetest.Place{One: Open(c, bucket), Other: Open(c, bucket), Create: creator(c, bucket)}
 	})
 }
@@ -158,7 +159,7 @@ func overHTTP(t *testing.T, content []byte, fault s3test.Fault) (*Store, *s3test
 	server.Fail(fault)
 	listening := httptest.NewServer(server)
 	t.Cleanup(listening.Close)
-	return Open(config(http.DefaultClient, listening.URL), bucket), server
+	return Open(config(listening.Client(), listening.URL), bucket), server
 }
 
 // cutOff sends only a part of what each of the first answers to GET has.

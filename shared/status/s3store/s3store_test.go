@@ -36,7 +36,7 @@ func TestABucketIsAStore(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) (one, other status.Store) {
 		server := httptest.NewServer(s3test.New())
 		t.Cleanup(server.Close)
-		c := config(http.DefaultClient)
+		c := config(server.Client())
 		c.BaseEndpoint = aws.String(server.URL)
 		return Open(c, "eu-west-1", bucket, "site"), Open(c, "eu-west-1", bucket, "site")
 	}, true)
@@ -233,7 +233,7 @@ func overHTTP(t *testing.T, f s3test.Fault) (*Store, *s3test.Server) {
 	server.Fail(f)
 	listening := httptest.NewServer(server)
 	t.Cleanup(listening.Close)
-	c := config(http.DefaultClient)
+	c := config(listening.Client())
 	c.BaseEndpoint = aws.String(listening.URL)
 	return Open(c, "eu-west-1", bucket, "site"), server
 }
