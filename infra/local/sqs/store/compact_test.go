@@ -78,6 +78,14 @@ type compacting struct {
 	seq    uint64
 }
 
+// newCompacting is an open log that has nothing.
+func newCompacting(t *testing.T, seed uint64) *compacting {
+	t.Helper()
+	c := &compacting{T: t, random: rand.New(rand.NewPCG(seed, 9)), counts: map[uint64]uint32{}, state: map[string]string{}}
+	c.open(new(Mem))
+	return c
+}
+
 func (c *compacting) open(fs *Mem) {
 	c.fs = stepFS{fs, new(func())}
 	c.l = openIn(c, c.fs)
@@ -212,8 +220,7 @@ func (c *compacting) reclaim() (steps int) {
 func TestAPowerCutAtAnyStepOfACompactionChangesNothing(t *testing.T) {
 	emptied, steps := 0, 0
 	for seed := range uint64(10) {
-		c := &compacting{T: t, random: rand.New(rand.NewPCG(seed, 9)), counts: map[uint64]uint32{}, state: map[string]string{}}
-		c.open(new(Mem))
+		c := newCompacting(t, seed)
 		c.put(30)
 		c.roll()
 		for range 60 {
@@ -254,8 +261,7 @@ func TestAPowerCutAtAnyStepOfACompactionChangesNothing(t *testing.T) {
 // TestACompactionBringsNoDeletedMessageBack has the deletions in a later file than the messages, both
 // of which are emptied.
 func TestACompactionBringsNoDeletedMessageBack(t *testing.T) {
-	c := &compacting{T: t, random: rand.New(rand.NewPCG(1, 9)), counts: map[uint64]uint32{}, state: map[string]string{}}
-	c.open(new(Mem))
+	c := newCompacting(t, 1)
 	c.put(30)
 	c.roll()
 	c.put(5)
@@ -272,8 +278,7 @@ func TestACompactionBringsNoDeletedMessageBack(t *testing.T) {
 }
 
 func TestACompactionBringsNoDeletedValueBack(t *testing.T) {
-	c := &compacting{T: t, random: rand.New(rand.NewPCG(1, 9)), counts: map[uint64]uint32{}, state: map[string]string{}}
-	c.open(new(Mem))
+	c := newCompacting(t, 1)
 	set := func(value []byte) {
 		if err := c.l.Set("queue", value, true); err != nil {
 			t.Fatal(err)
@@ -300,8 +305,7 @@ func TestACompactionBringsNoDeletedValueBack(t *testing.T) {
 
 // TestADamageBesideAnEmptiedFileIsFoundAndCounted damages the messages before and after it.
 func TestADamageBesideAnEmptiedFileIsFoundAndCounted(t *testing.T) {
-	c := &compacting{T: t, random: rand.New(rand.NewPCG(1, 9)), counts: map[uint64]uint32{}, state: map[string]string{}}
-	c.open(new(Mem))
+	c := newCompacting(t, 1)
 	c.put(30)
 	c.roll()
 	c.put(5)
