@@ -69,16 +69,28 @@ func (t *terminals) tmux(ctx context.Context, args ...string) (string, error) {
 	return string(out), nil
 }
 
-// close ends the programs, `up` as by Ctrl-C, and the server.
+// close ends the programs, `up` as by Ctrl-C, and the shells, which write their history into the home directory as they end.
+// The server ends with the last of them: after that nobody writes into dir.
 func (t *terminals) close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	for _, p := range []int{outcomes, pipeline} {
-		_, _ = t.tmux(ctx, "send-keys", "-t", panes[p].name, "C-c") // what is not there needs no end
+	for _, p := range panes {
+		_, _ = t.tmux(ctx, "send-keys", "-t", p.name, "C-c") // what is not there needs no end
+		_, _ = t.tmux(ctx, "send-keys", "-t", p.name, "exit", "Enter")
 	}
-	time.Sleep(time.Second)
-	_, err := t.tmux(ctx, "kill-server")
-	return err
+	for {
+		if _, err := t.tmux(ctx, "list-sessions"); err != nil && ctx.Err() == nil {
+			return nil
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			kill, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+			defer cancel()
+			_, err := t.tmux(kill, "kill-server")
+			return errors.Join(errors.New("ending the programs in the terminals: one still ran after a minute"), err)
+		}
+	}
 }
 
 // atOnce is how many characters are typed at once: each call of tmux takes some milliseconds.
