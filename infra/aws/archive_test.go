@@ -35,7 +35,7 @@ func TestWithoutTheSettingThereIsNoArchive(t *testing.T) {
 }
 
 func TestTheBucketOfTheArchiveIsPrivateEncryptedAndForgets(t *testing.T) {
-	tmpl := with(t, withArchive)
+	tmpl := archived(t)
 	for id, b := range tmpl.exactly(t, 1, "AWS::S3::Bucket") {
 		const want = `[{"AbortIncompleteMultipartUpload":{"DaysAfterInitiation":1},"ExpirationInDays":30,"Id":"archive-days",` +
 			`"Status":"Enabled","Transitions":[{"StorageClass":"INTELLIGENT_TIERING","TransitionInDays":0}]}]`
@@ -60,7 +60,7 @@ func TestTheBucketOfTheArchiveIsPrivateEncryptedAndForgets(t *testing.T) {
 }
 
 func TestTheStreamWritesObjectsAsReadersExpectThem(t *testing.T) {
-	tmpl := with(t, withArchive)
+	tmpl := archived(t)
 	for _, r := range tmpl.exactly(t, 1, "AWS::KinesisFirehose::DeliveryStream") {
 		to := func(keys ...string) string {
 			return text(r.at(append([]string{"ExtendedS3DestinationConfiguration"}, keys...)...))
@@ -94,7 +94,7 @@ func TestTheStreamWritesObjectsAsReadersExpectThem(t *testing.T) {
 }
 
 func TestOnlyDeliverPutsRecordsAndOnlyFirehoseWritesObjects(t *testing.T) {
-	tmpl := with(t, withArchive)
+	tmpl := archived(t)
 	variable := tmpl.named(t, "AWS::Lambda::Function", "FunctionName",
 		topology.DefaultNames().DeliverFunction).at("Environment", "Variables", "SPILLWAY_ARCHIVE_STREAM")
 	if !strings.Contains(text(variable), "ArchiveStream") {
@@ -135,7 +135,7 @@ func TestOnlyDeliverPutsRecordsAndOnlyFirehoseWritesObjects(t *testing.T) {
 
 func TestTheArchiveIsEncryptedWithTheKMSKeyOfTheSettings(t *testing.T) {
 	const key = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
-	tmpl := with(t, withKey)
+	tmpl := statusSites(t)["eu-west-1"]
 	for _, b := range tmpl.exactly(t, 1, "AWS::S3::Bucket") {
 		if got := text(b.at("BucketEncryption")); !strings.Contains(got, key) ||
 			!strings.Contains(got, `"BucketKeyEnabled":true`) {
@@ -156,7 +156,7 @@ func TestTheArchiveIsEncryptedWithTheKMSKeyOfTheSettings(t *testing.T) {
 }
 
 func TestTheTableHasTheColumnsOfARecordAndTheHoursAsPartitions(t *testing.T) {
-	tmpl := with(t, withArchive)
+	tmpl := archived(t)
 	record := format.Record{Time: time.Now(), Outcome: "o", Reason: "r", Detail: "d", WriteKey: "k", Replay: "p",
 		ReceivedAt: time.Now(), Receives: 2, Context: []byte("{}"), Integrations: []byte("{}"), Event: []byte("{}")}
 	other, part := record, record
@@ -191,13 +191,13 @@ func TestTheTableHasTheColumnsOfARecordAndTheHoursAsPartitions(t *testing.T) {
 		!strings.Contains(text(tmpl.Outputs[topology.OutputArchiveBucket].Value), `{"Ref":"Archive`) {
 		t.Errorf("outputs %v", tmpl.Outputs)
 	}
-	if n := len(with(t, withKey).of("AWS::Glue::Table")); n != 0 {
+	if n := len(statusSites(t)["eu-west-1"].of("AWS::Glue::Table")); n != 0 {
 		t.Errorf("%d tables without the setting", n)
 	}
 }
 
 func TestTheAlarmsOfTheArchiveWatchTheStream(t *testing.T) {
-	tmpl := with(t, withArchive)
+	tmpl := archived(t)
 	for name, metric := range map[string]string{"spillway-archive-late": "DeliveryToS3.DataFreshness",
 		"spillway-archive-undelivered": "DeliveryToS3.Success"} {
 		a := text(tmpl.named(t, "AWS::CloudWatch::Alarm", "AlarmName", name).at("Metrics"))
@@ -223,7 +223,7 @@ func TestWithAnArchiveIngestMaySendToTheBulkQueue(t *testing.T) {
 		return tmpl.named(t, "AWS::Lambda::Function", "FunctionName", topology.DefaultNames().IngestFunction), may
 	}
 	const bulk = `{"Fn::GetAtt":["Bulk`
-	function, may := ingest(with(t, withArchive))
+	function, may := ingest(archived(t))
 	url := text(function.at("Environment", "Variables", "SPILLWAY_ARCHIVE_QUEUE_URL"))
 	if strings.Count(may, bulk) != 1 || !strings.Contains(url, "Bulk") {
 		t.Errorf("it may send to %s, and is told %s", may, url)

@@ -55,23 +55,6 @@ func builtCanary(t *testing.T, source string) assets {
 	return code
 }
 
-// builtForThis are all functions for this machine, in binaries that the tests of other packages run too.
-func builtForThis(t *testing.T) assets {
-	t.Helper()
-	folder, code := t.TempDir(), assets{}
-	for _, f := range usual().Functions {
-		code[f.Name] = filepath.Join(folder, f.Name+".zip")
-		content, err := os.ReadFile(testutil.Build(t, "functions/"+f.Metrics))
-		if err == nil {
-			err = functions.Pack(code[f.Name], functions.File{Name: functions.Bootstrap, Content: content})
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	return code
-}
-
 // A deployment of the same sources must change nothing, whatever folder they are in, and whatever the
 // variables of Go say: patch releases of Go make different bytes of the same sources, and so do some
 // variables.
@@ -83,8 +66,11 @@ func TestTheSameSourcesMakeTheSameAssetInAnyFolderWithTheToolchainOfGoMod(t *tes
 			t.Fatalf("%d functions are built: %v", len(here), err)
 		}
 	}
-	elsewhere := t.TempDir()
-	copySources(t, elsewhere)
+	// For the toolchain alone a program that does nothing is enough.
+	elsewhere := withFunction(t, "canary", "package main\n\nfunc main() {}\n")
+	if *every {
+		copySources(t, elsewhere)
+	}
 	for variable, value := range map[string]string{"GOTOOLCHAIN": "go1.0.1+path", "GOFLAGS": "-race", "GOAMD64": "v3",
 		"GOEXPERIMENT": "nocoverageredesign", "GOFIPS140": "latest", "GOWORK": "/nowhere/go.work"} {
 		t.Setenv(variable, value)
@@ -170,6 +156,27 @@ func TestAToolchainThatCannotBeHadIsAnError(t *testing.T) {
 	}
 }
 
+// withFunction makes a folder with the module's go.mod and the program of one function.
+func withFunction(t *testing.T, name, program string) (folder string) {
+	t.Helper()
+	folder = t.TempDir()
+	gomod, err := os.ReadFile(filepath.Join(module, "go.mod"))
+	if err == nil {
+		err = os.WriteFile(filepath.Join(folder, "go.mod"), gomod, 0o644)
+	}
+	source := filepath.Join(folder, "functions", name)
+	if err == nil {
+		err = os.MkdirAll(source, 0o755)
+	}
+	if err == nil {
+		err = os.WriteFile(filepath.Join(source, "main.go"), []byte(program), 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return folder
+}
+
 // copySources copies the sources of the functions, without the repository around them.
 func copySources(t *testing.T, to string) {
 	t.Helper()
@@ -195,16 +202,11 @@ func copySources(t *testing.T, to string) {
 }
 
 func TestAFunctionThatDoesNotCompileIsAnError(t *testing.T) {
-	broken := t.TempDir()
-	copySources(t, broken)
-	if err := os.WriteFile(filepath.Join(broken, "functions", "deliver", "broken.go"),
-		[]byte("package main\n\nvar x int = \"\"\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	broken := withFunction(t, "deliver", "package main\n\nvar x int = \"\"\n\nfunc main() {}\n")
 	d := usual()
 	if _, err := functions.Build(d.Functions, nil, broken, t.TempDir(), "arm64"); err == nil ||
 		!strings.Contains(err.Error(), "build the function spillway-deliver") ||
-		!strings.Contains(err.Error(), "broken.go:3") {
+		!strings.Contains(err.Error(), "main.go:3") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -215,7 +217,6 @@ type world struct {
 	*local.Pipeline
 	ssm      string
 	template template
-	out      string // the cloud assembly
 	arrivals *localtest.Arrivals
 	log      testutil.Buffer // of the functions
 }
@@ -228,7 +229,7 @@ var parameters = map[string]string{
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{out: t.TempDir(), arrivals: localtest.NewArrivals()}
+	w := &world{arrivals: localtest.NewArrivals()}
 	w.Pipeline = localtest.Start(t, local.Config{IngestAddr: "127.0.0.1:0", Hold: true, OnEvent: w.arrivals.Add})
 	ssm := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		var in struct {
@@ -246,18 +247,17 @@ func newWorld(t *testing.T) *world {
 	}))
 	t.Cleanup(ssm.Close)
 	w.ssm = ssm.URL
-
-	s := settings.Default(topology.DefaultNames(), "eu-west-1")
-	s.Architecture = ownArchitecture()
-	w.template = synthesiseWith(t, w.out, &s, environment{version: "v1.2.3", assets: builtForThis(t)})["eu-west-1"]
+	w.template, _ = defaults(t)
 	return w
 }
 
-// deployed is the function as the template has it: its asset, variables, timeout and memory.
+// deployed is the function as the template has it, with its variables, timeout and memory, in a binary
+// for this machine that the tests of other packages run too. That a function has its own archive in
+// the template is what compareAssets looks at.
 func (w *world) deployed(t *testing.T, name string) *lambda.Function {
 	t.Helper()
 	f := w.template.named(t, "AWS::Lambda::Function", "FunctionName", name)
-	key, _ := f.at("Code", "S3Key").(string)
+	built, _ := new(usual()).Function(name)
 	env := []string{
 		"AWS_ACCESS_KEY_ID=" + local.AccessKey, "AWS_SECRET_ACCESS_KEY=" + local.AccessKey, "AWS_REGION=" + local.Region,
 		"AWS_ENDPOINT_URL_SQS=" + w.SQSURL, "AWS_ENDPOINT_URL_SSM=" + w.ssm,
@@ -277,7 +277,7 @@ func (w *world) deployed(t *testing.T, name string) *lambda.Function {
 		Name: name, Timeout: time.Duration(number(t, f.at("Timeout"))) * time.Second,
 		MemoryMB: int(number(t, f.at("MemorySize"))),
 		NewEnvironment: lambda.Process(lambda.ProcessConfig{
-			Path: unpack(t, filepath.Join(w.out, "cdk.out", "asset."+key)), Env: env, Output: &w.log,
+			Path: testutil.Build(t, "functions/"+built.Metrics), Env: env, Output: &w.log,
 		}),
 	})
 	t.Cleanup(made.Close)
@@ -346,7 +346,7 @@ func needsLinux(t *testing.T) {
 	}
 }
 
-// This runs the asset's binary with the variables of the template.
+// This runs the functions' binaries with the variables of the template.
 func TestTheSynthesisedFunctionsAcceptAndDeliverEvents(t *testing.T) {
 	needsLinux(t)
 	w := newWorld(t)

@@ -78,17 +78,24 @@ func TestQueuesAreAdoptedByWhatExistsInEachRegion(t *testing.T) {
 	}
 }
 
-// A second region beside one whose queues are adopted is what a list for all regions can't say.
-func TestARegionIsAddedBesideOneThatAdoptedItsQueues(t *testing.T) {
+// publishers are the templates of a pipeline for publishers, by region: eu-west-3 has all its queues
+// already, us-west-2 has one, and eu-west-1 has none. us-east-1 has the status site, without a domain.
+func publishers(t *testing.T) map[string]template {
+	t.Helper()
 	n := topology.DefaultNames()
 	s := settings.Default(n, "eu-west-1")
-	s.Regions = []string{"eu-west-1", "us-east-1", "us-west-2"}
-	s.IngestEndpoint, s.Canary = settings.None, false // less to synthesise
-	templates := synthesiseIn(t, t.TempDir(), &s, map[string]deployed{
-		"eu-west-1": retained(n.Queues()...), "us-east-1": retained(),
+	s.Regions, s.StatusRegions = []string{"eu-west-1", "eu-west-3", "us-west-2"}, []string{"us-east-1"}
+	s.IngestEndpoint, s.Canary = settings.None, false
+	return onceIn(t, "with queues", &s, environment{deployed: map[string]deployed{
+		"eu-west-3": retained(n.Queues()...), "eu-west-1": retained(),
 		"us-west-2": retained(n.DeadLetterQueue),
-	})
-	for region, want := range map[string][]string{"eu-west-1": nil, "us-east-1": {n.BulkQueue, n.DeadLetterQueue, n.EventsQueue},
+	}})
+}
+
+// A second region beside one whose queues are adopted is what a list for all regions can't say.
+func TestARegionIsAddedBesideOneThatAdoptedItsQueues(t *testing.T) {
+	n, templates := topology.DefaultNames(), publishers(t)
+	for region, want := range map[string][]string{"eu-west-3": nil, "eu-west-1": {n.BulkQueue, n.DeadLetterQueue, n.EventsQueue},
 		"us-west-2": {n.BulkQueue, n.EventsQueue}} {
 		var created []string
 		for _, q := range templates[region].of("AWS::SQS::Queue") {

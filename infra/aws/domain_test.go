@@ -33,6 +33,22 @@ func shared(change func(*settings.Settings)) *settings.Settings {
 	return &s
 }
 
+// apart are those of shared, of regions that otherwise share nothing.
+func apart() *settings.Settings {
+	return shared(func(s *settings.Settings) { s.IngestFallbacks, s.FairQueues = false, "true" })
+}
+
+// elsewhere are those of one name whose zone is not in this account. The regions have KMS keys, and
+// may send to each other's queues.
+func elsewhere() *settings.Settings {
+	return shared(func(s *settings.Settings) {
+		s.HostedZone, s.HostedZoneID = "", ""
+		s.Certificates = []string{someCertificate, strings.Replace(someCertificate, "eu-west-1", "us-east-1", 1)}
+		s.KMSKeys = []string{"arn:aws:kms:us-east-1:123456789012:key/11111111-1111-1111-1111-111111111111",
+			"arn:aws:kms:eu-west-1:123456789012:key/22222222-2222-2222-2222-222222222222"}
+	})
+}
+
 // alone are those of one name, behind a CDN's, in front of one region.
 func alone() *settings.Settings {
 	return shared(func(s *settings.Settings) {
@@ -43,19 +59,11 @@ func alone() *settings.Settings {
 // inZone are the stacks of settings whose zone has an ID, by region. They are made once.
 func inZone(t *testing.T, s *settings.Settings) map[string]template {
 	t.Helper()
-	key := "zone " + text(s)
-	made.Lock()
-	defer made.Unlock()
-	if made.templates[key] == nil {
-		folder := t.TempDir()
-		made.templates[key] = synthesiseWith(t, folder, s,
-			environment{version: "v1.2.3", assets: placeholders(t, folder, s), zoneID: someZone})
-	}
-	return made.templates[key]
+	return onceIn(t, "with a zone", s, environment{zoneID: someZone})
 }
 
 func TestEachRegionMakesItsOwnPartOfTheSharedName(t *testing.T) {
-	templates := inZone(t, shared(func(*settings.Settings) {}))
+	templates := inZone(t, apart())
 	for region, tmpl := range templates {
 		get := func(id, attribute string) string { return `{"Fn::GetAtt":["` + id + `","` + attribute + `"]}` }
 		domain := only(t, tmpl, "AWS::ApiGatewayV2::DomainName")
@@ -126,7 +134,7 @@ func (t template) dependencies(tb testing.TB, id string) []string {
 // A region that others have taken over from must still find out by itself when it is well again.
 func TestTheCanaryDialsItsOwnRegionUnderTheSharedName(t *testing.T) {
 	n := topology.DefaultNames()
-	for region, tmpl := range inZone(t, shared(func(*settings.Settings) {})) {
+	for region, tmpl := range inZone(t, apart()) {
 		domain := only(t, tmpl, "AWS::ApiGatewayV2::DomainName")
 		variables := tmpl.named(t, "AWS::Lambda::Function", "FunctionName", n.CanaryFunction).at("Environment", "Variables")
 		has, _ := variables.(map[string]any)
@@ -151,7 +159,7 @@ func TestTheCanaryDialsItsOwnRegionUnderTheSharedName(t *testing.T) {
 }
 
 func TestARecordHasAHealthCheckOfTheRegionsOwnAlarms(t *testing.T) {
-	s := shared(func(*settings.Settings) {})
+	s := apart()
 	routing := s.Topology().Routing
 	if len(routing) < 2 {
 		t.Fatalf("%d alarms are for routing", len(routing))
@@ -208,9 +216,9 @@ func TestARecordHasAHealthCheckOfTheRegionsOwnAlarms(t *testing.T) {
 
 // Route 53 copies an alarm once: a check that stayed would watch the numbers of an earlier version.
 func TestAnAlarmWithOtherNumbersHasANewHealthCheck(t *testing.T) {
-	a := shared(func(*settings.Settings) {}).Topology().Routing[0]
+	a := apart().Topology().Routing[0]
 	before := copied(&a)
-	tmpl := inZone(t, shared(func(*settings.Settings) {}))["eu-west-1"]
+	tmpl := inZone(t, apart())["eu-west-1"]
 	if ids := slices.Collect(maps.Keys(tmpl.of("AWS::Route53::HealthCheck"))); !slices.ContainsFunc(ids,
 		func(id string) bool { return strings.HasSuffix(id, "Check"+before) }) {
 		t.Errorf("none of the checks %v has %s, the hash of what it copies", ids, before)
@@ -257,11 +265,7 @@ func TestTheStatusFunctionIsToldTheHostOfEachRegionBehindTheSharedName(t *testin
 }
 
 func TestWhereTheZoneIsElsewhereTheOutputsHaveTheRecordsToMake(t *testing.T) {
-	s := shared(func(s *settings.Settings) {
-		s.HostedZone, s.HostedZoneID = "", ""
-		s.Certificates = []string{someCertificate, strings.Replace(someCertificate, "eu-west-1", "us-east-1", 1)}
-	})
-	for region, tmpl := range synthesise(t, t.TempDir(), s) {
+	for region, tmpl := range once(t, elsewhere()) {
 		tmpl.exactly(t, 0, "AWS::Route53::RecordSet")
 		tmpl.exactly(t, 0, "AWS::CertificateManager::Certificate")
 		domain := tmpl.Resources[only(t, tmpl, "AWS::ApiGatewayV2::DomainName")]

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/regioninfo"
@@ -97,11 +98,12 @@ func describe(ctx context.Context, folder string) string {
 	return version.String()
 }
 
-// knownRegions are all regions that this version of the CDK knows, each with its partition.
-func knownRegions() map[string]string {
+// knownRegions are all regions that this version of the CDK knows, each with its partition. The CDK is
+// asked once: it is another process, and each name is a question.
+var knownRegions = sync.OnceValue(func() map[string]string {
 	regions := map[string]string{}
 	for _, info := range *regioninfo.RegionInfo_Regions() {
 		regions[*info.Name()] = *info.Partition()
 	}
 	return regions
-}
+})

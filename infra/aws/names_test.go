@@ -23,8 +23,17 @@ func staging(t *testing.T, change func(*settings.Settings)) *settings.Settings {
 	return &s
 }
 
+// adoptedAndProtected has a status site too, so that more tests look at the same templates.
 func adoptedAndProtected(s *settings.Settings) {
 	s.AdoptQueues, s.TerminationProtection = settings.AdoptAll, true
+	s.StatusRegions, s.StatusDomain, s.StatusCertificate = []string{"eu-central-1"}, "status.example.com", statusCertificate
+}
+
+const boundary = "arn:aws:iam::123456789012:policy/boundary"
+
+// ofTeam are settings in which a pipeline is otherwise the default one.
+func ofTeam(s *settings.Settings) {
+	s.PermissionsBoundary, s.Tags = boundary, map[string]string{"team": "data"}
 }
 
 // physicalNames are all names that a template gives to resources, by type, and the names of its
@@ -52,7 +61,7 @@ func physicalNames(t template) map[string][]string {
 
 func TestTwoPipelinesInOneAccountAndRegionShareNoName(t *testing.T) {
 	first, _ := defaults(t)
-	second := once(t, staging(t, func(*settings.Settings) {}))["eu-west-1"]
+	second := once(t, staging(t, ofTeam))["eu-west-1"]
 	theirs := physicalNames(second)
 	kinds := 0
 	for kind, names := range physicalNames(first) {
@@ -74,7 +83,7 @@ func TestTwoPipelinesInOneAccountAndRegionShareNoName(t *testing.T) {
 // Names also occur in ARNs, variables, policies, rules of alarms and the dashboard.
 func TestASecondPipelineMentionsNothingOfTheDefaultOne(t *testing.T) {
 	second := once(t, staging(t, adoptedAndProtected))["eu-west-1"]
-	own := once(t, staging(t, func(*settings.Settings) {}))["eu-west-1"]
+	own := once(t, staging(t, ofTeam))["eu-west-1"]
 	allowed := map[string]bool{
 		"spillway":        true, // the tag application
 		"spillway-canary": true, // the write key's prefix, before the random part of the stack's ID
@@ -95,7 +104,7 @@ func TestASecondPipelineMentionsNothingOfTheDefaultOne(t *testing.T) {
 
 func TestTheStackIsCalledAfterThePipelineAndProtected(t *testing.T) {
 	for _, protect := range []bool{true, false} {
-		s := staging(t, func(*settings.Settings) {})
+		s := staging(t, ofTeam)
 		if protect {
 			s = staging(t, adoptedAndProtected)
 		}
@@ -109,10 +118,7 @@ func TestTheStackIsCalledAfterThePipelineAndProtected(t *testing.T) {
 }
 
 func TestTagsAndPermissionsBoundaryAreOnTheWholeStack(t *testing.T) {
-	const boundary = "arn:aws:iam::123456789012:policy/boundary"
-	tmpl := once(t, staging(t, func(s *settings.Settings) {
-		s.PermissionsBoundary, s.Tags = boundary, map[string]string{"team": "data"}
-	}))["eu-west-1"]
+	tmpl := once(t, staging(t, ofTeam))["eu-west-1"]
 	roles := tmpl.of("AWS::IAM::Role")
 	for id, role := range roles {
 		if role.at("PermissionsBoundary") != boundary {

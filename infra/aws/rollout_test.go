@@ -119,21 +119,20 @@ func functionURL(s *settings.Settings) {
 
 // rollouts are the kinds of templates, with the functions that have versions.
 var rollouts = map[string]struct {
-	change func(*settings.Settings)
-	live   []string
-	steps  bool // with CodeDeploy
+	template func(*testing.T) template
+	live     []string
+	steps    bool // with CodeDeploy
 }{
-	"defaults": {func(*settings.Settings) {}, []string{"Deliver", "Ingest"}, true},
-	"all":      {func(s *settings.Settings) { s.Rollout = settings.RolloutAll }, []string{"Deliver", "Ingest"}, false},
+	"defaults": {func(t *testing.T) template { d, _ := defaults(t); return d }, []string{"Deliver", "Ingest"}, true},
+	"all":      {func(t *testing.T) template { return archived(t) }, []string{"Deliver", "Ingest"}, false},
 	// An alias has another URL.
-	"function URL":   {functionURL, []string{"Deliver"}, true},
-	"publishers":     {func(s *settings.Settings) { s.IngestEndpoint, s.Canary = settings.None, false }, []string{"Deliver"}, true},
-	"adopted queues": {func(s *settings.Settings) { s.AdoptQueues = settings.AdoptAll }, []string{"Deliver", "Ingest"}, true},
+	"function URL, adopted queues": {func(t *testing.T) template { return with(t, functionURL) }, []string{"Deliver"}, true},
+	"publishers":                   {func(t *testing.T) template { return publishers(t)["eu-west-1"] }, []string{"Deliver"}, true},
 }
 
 func TestNothingInAStackWaitsForItself(t *testing.T) {
 	for name, c := range rollouts {
-		g := graphOf(t, with(t, c.change), true)
+		g := graphOf(t, c.template(t), true)
 		if at := g.cycle(); at != "" {
 			t.Errorf("%s: %s waits for itself, by %v", name, at, slices.Sorted(maps.Keys(g.before(at))))
 		}
@@ -148,7 +147,7 @@ func TestNothingInAStackWaitsForItself(t *testing.T) {
 // the old one, which tries the old version.
 func TestAnAliasMovesOnlyWhenAllThatWatchesTheNewVersionIsThere(t *testing.T) {
 	for name, c := range rollouts {
-		tmpl := with(t, c.change)
+		tmpl := c.template(t)
 		g := graphOf(t, tmpl, false)
 		var live []string
 		for id, alias := range tmpl.of("AWS::Lambda::Alias") {
@@ -187,7 +186,7 @@ func TestAnAliasMovesOnlyWhenAllThatWatchesTheNewVersionIsThere(t *testing.T) {
 
 func TestTheEventSourcesAndTheEndpointInvokeTheAlias(t *testing.T) {
 	for name, c := range rollouts {
-		tmpl := with(t, c.change)
+		tmpl := c.template(t)
 		aliases := map[string]string{} // the reference to the alias, by function
 		for id := range tmpl.of("AWS::Lambda::Alias") {
 			aliases[id[:strings.Index(id, "Live")]] = `{"Ref":"` + id + `"}`
@@ -263,7 +262,7 @@ func TestTheAlarmOnAVersionHasItsNumberInNameAndMetrics(t *testing.T) {
 }
 
 func TestWithoutStepsThereIsNothingOfCodeDeploy(t *testing.T) {
-	tmpl := with(t, func(s *settings.Settings) { s.Rollout = settings.RolloutAll })
+	tmpl := archived(t)
 	content := string(tmpl.content)
 	for _, word := range []string{"CodeDeploy", "codedeploy", "spillway-rollout", "VersionAlarm", "UpdatePolicy"} {
 		if strings.Contains(content, word) {
@@ -280,7 +279,7 @@ func TestTheRolloutFunctionTriesTheVersionsOfTheFunctionsThatHaveAny(t *testing.
 		if !c.steps {
 			continue
 		}
-		tmpl := with(t, c.change)
+		tmpl := c.template(t)
 		f := tmpl.named(t, "AWS::Lambda::Function", "FunctionName", topology.DefaultNames().RolloutFunction)
 		for function, variable := range map[string]string{"Deliver": "SPILLWAY_DELIVER_VERSION",
 			"Ingest": "SPILLWAY_INGEST_VERSION"} {

@@ -25,22 +25,21 @@ func withStatusSite(s *settings.Settings) {
 	s.Emails = []string{"ops@example.com"}
 }
 
-// statusSites are the templates of a pipeline with a status site in two regions, by region.
+// statusSites are the templates of a pipeline with a status site in two regions, by region. The
+// pipeline has withKey's settings, which the site has nothing of.
 func statusSites(t *testing.T) map[string]template {
 	t.Helper()
 	s := settings.Default(topology.DefaultNames(), "eu-west-1")
 	withStatusSite(&s)
+	withKey(&s)
 	return once(t, &s)
 }
 
 // simpleStatusSite is the template of a site in one region without a domain, of a pipeline for
-// publishers in two.
+// publishers in three.
 func simpleStatusSite(t *testing.T) template {
 	t.Helper()
-	s := settings.Default(topology.DefaultNames(), "eu-west-1")
-	s.Regions, s.StatusRegions = []string{"eu-west-1", "us-west-2"}, []string{"us-east-1"}
-	s.IngestEndpoint, s.Canary = settings.None, false
-	return once(t, &s)["us-east-1"]
+	return publishers(t)["us-east-1"]
 }
 
 func TestTheTemplateOfAStatusSiteIsTheGoldenOne(t *testing.T) {
@@ -269,6 +268,7 @@ func TestTheStatusFunctionMayOnlyReadWhatItShowsAndWriteTheSite(t *testing.T) {
 		}}},
 		"no ingest": {simpleStatusSite(t), [][]string{watching, buckets("us-east-1"), {
 			"sqs:GetQueueAttributes arn:aws:sqs:eu-west-1:ACCOUNT:spillway-events",
+			"sqs:GetQueueAttributes arn:aws:sqs:eu-west-3:ACCOUNT:spillway-events",
 			"sqs:GetQueueAttributes arn:aws:sqs:us-west-2:ACCOUNT:spillway-events",
 		}}},
 	} {
@@ -464,10 +464,7 @@ func TestAWrongSettingOfTheStatusSiteHasALineThatSaysWhatItMustBe(t *testing.T) 
 }
 
 func TestStatusSitesOfTwoPipelinesShareNoName(t *testing.T) {
-	theirs := physicalNames(once(t, staging(t, func(s *settings.Settings) {
-		withStatusSite(s)
-		s.IngestEndpoint, s.Canary = settings.None, false // less to synthesise
-	}))["eu-central-1"])
+	theirs := physicalNames(once(t, staging(t, adoptedAndProtected))["eu-central-1"])
 	compared := 0
 	for kind, ours := range physicalNames(statusSites(t)["eu-central-1"]) {
 		for _, name := range ours {

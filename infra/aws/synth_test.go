@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -128,20 +129,6 @@ func (r resource) at(names ...string) any {
 	return value
 }
 
-// synthesise returns the templates of the regions, where AWS was not asked what they have already.
-// It does not build the functions.
-func synthesise(tb testing.TB, folder string, s *settings.Settings) map[string]template {
-	tb.Helper()
-	return synthesiseIn(tb, folder, s, nil)
-}
-
-// synthesiseIn is synthesise for regions that have something already.
-func synthesiseIn(tb testing.TB, folder string, s *settings.Settings, before map[string]deployed) map[string]template {
-	tb.Helper()
-	return synthesiseWith(tb, folder, s,
-		environment{version: "v1.2.3", assets: placeholders(tb, folder, s), deployed: before})
-}
-
 // placeholders are small files in place of the built functions.
 func placeholders(tb testing.TB, folder string, s *settings.Settings) assets {
 	tb.Helper()
@@ -156,7 +143,7 @@ func placeholders(tb testing.TB, folder string, s *settings.Settings) assets {
 	return code
 }
 
-// synthesiseWith is synthesise in an environment, which has built functions.
+// synthesiseWith returns the templates of all regions in an environment, which has built functions.
 func synthesiseWith(tb testing.TB, folder string, s *settings.Settings, env environment) map[string]template {
 	tb.Helper()
 	if err := validate(s, knownRegions()); err != nil {
@@ -192,9 +179,22 @@ func synthesiseWith(tb testing.TB, folder string, s *settings.Settings, env envi
 		if err := json.Unmarshal(content, &t); err != nil {
 			tb.Fatal(err)
 		}
+		t.compareAssets(tb, out, env.assets)
 		templates[region] = t
 	}
 	return templates
+}
+
+// compareAssets fails unless each function's asset in the assembly is the archive that was built for it.
+func (t template) compareAssets(tb testing.TB, assembly string, built assets) {
+	tb.Helper()
+	for id, f := range t.of("AWS::Lambda::Function") {
+		got, err := os.ReadFile(filepath.Join(assembly, fmt.Sprint("asset.", f.at("Code", "S3Key"))))
+		want, missing := os.ReadFile(built[fmt.Sprint(f.at("FunctionName"))])
+		if err := errors.Join(err, missing); err != nil || !bytes.Equal(got, want) {
+			tb.Errorf("the asset of %s is not the archive of its function: %v", id, err)
+		}
+	}
 }
 
 // stacks are the names of all stacks, by region.
@@ -226,11 +226,19 @@ var made = struct {
 // once synthesises all regions, unless a test has done so with the same settings.
 func once(tb testing.TB, s *settings.Settings) map[string]template {
 	tb.Helper()
+	return onceIn(tb, "", s, environment{})
+}
+
+// onceIn is once in an environment with that name.
+func onceIn(tb testing.TB, name string, s *settings.Settings, env environment) map[string]template {
+	tb.Helper()
 	made.Lock()
 	defer made.Unlock()
-	key := text(s)
+	key := name + text(s)
 	if made.templates[key] == nil {
-		made.templates[key] = synthesise(tb, tb.TempDir(), s)
+		folder := tb.TempDir()
+		env.version, env.assets = "v1.2.3", placeholders(tb, folder, s)
+		made.templates[key] = synthesiseWith(tb, folder, s, env)
 	}
 	return made.templates[key]
 }
@@ -248,15 +256,25 @@ func several(tb testing.TB) template {
 	})
 }
 
-// without is a template in which several things are switched off.
+// without is a template in which several things are switched off, in a region whose console is not
+// public.
 func without(tb testing.TB) template {
 	tb.Helper()
-	return with(tb, func(s *settings.Settings) {
-		s.ReservedConcurrency, s.Canary, s.WriteKeysParameters, s.Emails = 0, false, nil, []string{"ops@example.com"}
-		if err := s.Set("ticketEmails", "none"); err != nil {
-			tb.Fatal(err)
-		}
-	})
+	s := settings.Default(topology.DefaultNames(), "us-iso-east-1")
+	s.ReservedConcurrency, s.Canary, s.WriteKeysParameters, s.Emails = 0, false, nil, []string{"ops@example.com"}
+	if err := s.Set("ticketEmails", "none"); err != nil {
+		tb.Fatal(err)
+	}
+	return once(tb, &s)["us-iso-east-1"]
+}
+
+// archived is a template with an archive and its table, and without steps of a rollout, in China.
+func archived(tb testing.TB) template {
+	tb.Helper()
+	s := settings.Default(topology.DefaultNames(), "cn-northwest-1")
+	withArchive(&s)
+	s.Rollout = settings.RolloutAll
+	return once(tb, &s)["cn-northwest-1"]
 }
 
 // defaults is the template of a deployment without settings, and its text with masked hashes of the

@@ -5,12 +5,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/spillwayhq/spillway/infra/settings"
 	"github.com/spillwayhq/spillway/infra/topology"
 )
 
 func TestQueuesThatAnEarlierStackRetainedAreAdopted(t *testing.T) {
-	tmpl := with(t, func(s *settings.Settings) { s.AdoptQueues = settings.AdoptAll })
+	tmpl := with(t, functionURL)
 	if n := len(tmpl.of("AWS::SQS::Queue")); n != 0 {
 		t.Errorf("%d queues are created although they exist", n)
 	}
@@ -43,14 +42,14 @@ func TestQueuesThatAnEarlierStackRetainedAreAdopted(t *testing.T) {
 
 func TestQueuesCanBeEncryptedWithAKMSKey(t *testing.T) {
 	key := "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
-	tmpl := with(t, func(s *settings.Settings) { s.KMSKeys = []string{key} })
+	tmpl := statusSites(t)["eu-west-1"]
 	for id, q := range tmpl.exactly(t, 3, "AWS::SQS::Queue") {
 		if q.at("KmsMasterKeyId") != key {
 			t.Errorf("%s is encrypted with %v", id, q.at("KmsMasterKeyId"))
 		}
 	}
 	want := map[string]string{"Deliver": "kms:Decrypt kms:GenerateDataKey", "Ingest": "kms:Decrypt kms:GenerateDataKey",
-		"Canary": "", "Rollout": "", "Deployment": ""}
+		"Canary": "", "Rollout": "", "Deployment": "", "Archive": "kms:Decrypt kms:GenerateDataKey"}
 	for id, policy := range tmpl.exactly(t, len(want), "AWS::IAM::Policy") {
 		var may []string
 		for _, s := range statements(policy.at("PolicyDocument")) {
@@ -72,9 +71,7 @@ func TestQueuesCanBeEncryptedWithAKMSKey(t *testing.T) {
 }
 
 func TestRegionsShareNothingAndPublishersGetTheQueuesOfAll(t *testing.T) {
-	s := settings.Default(topology.DefaultNames(), "eu-west-1")
-	s.Regions, s.IngestFallbacks, s.FairQueues = []string{"us-east-1", "eu-west-1"}, false, "true"
-	templates := synthesise(t, t.TempDir(), &s)
+	templates := inZone(t, apart())
 	for region, tmpl := range templates {
 		other := map[string]string{"us-east-1": "eu-west-1", "eu-west-1": "us-east-1"}[region]
 		if strings.Contains(text(tmpl.Resources), other) {
@@ -96,11 +93,7 @@ func TestRegionsShareNothingAndPublishersGetTheQueuesOfAll(t *testing.T) {
 }
 
 func TestTheIngestFunctionMaySendToTheQueuesOfTheOtherRegions(t *testing.T) {
-	s := settings.Default(topology.DefaultNames(), "eu-west-1")
-	s.Regions = []string{"us-east-1", "eu-west-1"}
-	s.KMSKeys = []string{"arn:aws:kms:us-east-1:123456789012:key/11111111-1111-1111-1111-111111111111",
-		"arn:aws:kms:eu-west-1:123456789012:key/22222222-2222-2222-2222-222222222222"}
-	for region, tmpl := range synthesise(t, t.TempDir(), &s) {
+	for region, tmpl := range once(t, elsewhere()) {
 		other := map[string]string{"us-east-1": "eu-west-1", "eu-west-1": "us-east-1"}[region]
 		for id, r := range tmpl.Resources {
 			refers := strings.Contains(text(r), other)
@@ -192,11 +185,15 @@ func TestTheDashboardURLIsThatOfTheRegionsPartition(t *testing.T) {
 		if got := topology.DefaultNames().DashboardURL(knownRegions()[region], region); got != want {
 			t.Errorf("%s: %q, want %q", region, got, want)
 		}
-		if region != "cn-northwest-1" && region != "us-iso-east-1" { // one with an URL, and the one without
+		var tmpl template
+		switch region {
+		case "cn-northwest-1": // one with an URL
+			tmpl = archived(t)
+		case "us-iso-east-1": // the one without
+			tmpl = without(t)
+		default:
 			continue
 		}
-		s := settings.Default(topology.DefaultNames(), region)
-		tmpl := synthesise(t, t.TempDir(), &s)[region]
 		got, _ := tmpl.Outputs[topology.OutputDashboardURL].Value.(string)
 		if got != want {
 			t.Errorf("%s: %q, want %q", region, got, want)
@@ -224,7 +221,7 @@ func TestReservedConcurrencyAndCanaryCanBeSwitchedOff(t *testing.T) {
 }
 
 func TestAPipelineForPublishersHasNoIngestEndpoint(t *testing.T) {
-	tmpl := with(t, func(s *settings.Settings) { s.IngestEndpoint, s.Canary = settings.None, false })
+	tmpl := publishers(t)["eu-west-1"]
 	for _, kind := range []string{"AWS::ApiGatewayV2::Api", "AWS::ApiGatewayV2::Stage", "AWS::Lambda::Url",
 		"AWS::Lambda::Permission", "AWS::Events::Rule"} {
 		if n := len(tmpl.of(kind)); n != 0 {
