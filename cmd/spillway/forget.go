@@ -26,10 +26,12 @@ type forgetFlags struct {
 	person                  forget.Person
 	unreadable, dryRun, yes bool
 	file                    string
+	watchFor                time.Duration // no flag: see forgetting.LookAgain
 }
 
-func newForget() *cobra.Command {
-	var f forgetFlags
+func newForget() *cobra.Command { return (&forgetFlags{watchFor: forgetting.WatchFor}).command() }
+
+func (f *forgetFlags) command() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "forget --user ID",
 		Short: "Remove a user's events from the archive and the dead letters",
@@ -95,7 +97,7 @@ func (f *forgetFlags) run(ctx context.Context, in io.Reader, out, errOut io.Writ
 			return err
 		}
 	}
-	last, err := forgetting.LookAgain(ctx, first, look)
+	last, err := forgetting.LookAgain(ctx, first, f.watchFor, look)
 	if err != nil {
 		return err
 	}

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spillwayhq/spillway/infra/local"
 	"github.com/spillwayhq/spillway/infra/topology"
@@ -71,9 +73,13 @@ func TestForgetSaysThatMessagesWait(t *testing.T) {
 	t.Parallel()
 	p := localtest.Start(t, local.Config{Archive: &local.ArchiveBounds{Bytes: 64 << 20}, Hold: true})
 	put(t, p, topology.DefaultNames().EventsQueue, `{"type":"track","event":"Run","userId":"anna","messageId":"a1"}`)
-	out, _, err := spillway(t.Context(), "", "forget", "--user=anna", "--dry-run", queueFlag(p))
-	if err != nil || !strings.Contains(out, "1 message in the queues may hold events of this user, and they do not drain at present") {
-		t.Errorf("%s%v", out, err)
+	var out bytes.Buffer
+	forget := (&forgetFlags{watchFor: 50 * time.Millisecond}).command()
+	forget.SetArgs([]string{"--user=anna", "--dry-run", queueFlag(p)})
+	forget.SetOut(&out)
+	err := forget.ExecuteContext(t.Context())
+	if err != nil || !strings.Contains(out.String(), "1 message in the queues may hold events of this user, and they do not drain at present") {
+		t.Errorf("%s%v", &out, err)
 	}
 }
 

@@ -35,7 +35,10 @@ import (
 	"github.com/spillwayhq/spillway/shared/replay"
 )
 
-var replayKills = flag.Int("replay-kills", 1, "how often to kill a replay, which sends 1,000 events for each")
+var (
+	replayKills = flag.Int("replay-kills", 1, "how often to kill a replay")
+	replayRate  = flag.Int("replay-rate", 100, "how many events a second such a replay sends, which has as many for each kill")
+)
 
 // withArchive starts a pipeline that has archived n delivered events with the messageIds m-0, m-1, …
 func withArchive(t *testing.T, n int) (*local.Pipeline, *localtest.Arrivals) {
@@ -200,18 +203,19 @@ var replayID = regexp.MustCompile(`as replay (\S+)\n`)
 // checkpoint is sent again; nothing else is, and nothing is missing.
 func TestAKilledReplayGoesOn(t *testing.T) {
 	t.Parallel()
-	n := 1000 + 1000**replayKills
+	n := *replayRate + *replayRate**replayKills
+	rate := fmt.Sprint("--rate=", *replayRate)
 	p, arrivals := withArchive(t, n)
 	rng := rand.New(rand.NewPCG(7, uint64(n)))
 	dir := filepath.Join(p.Status().ArchiveDir, "replay")
 	id, again := "", int64(0) // again: events that were sent after a checkpoint, and so are again
 	for kills := 0; ; kills++ {
 		queueURL, end := throughAProxy(t, p)
-		args := []string{"replay", "--from=1h", "--rate=1000", queueURL}
+		args := []string{"replay", "--from=1h", rate, queueURL}
 		if id != "" {
-			args = []string{"replay", "--resume=" + id, "--rate=1000", queueURL}
+			args = []string{"replay", "--resume=" + id, rate, queueURL}
 		}
-		before := checkpointed(t, dir, id)
+		before := max(0, checkpointed(t, dir, id))
 		out, killed, err := runAndKill(t, args, kills < *replayKills, func(id string) {
 			if kills%2 == 0 {
 				await(t, "a checkpoint", func() bool { return checkpointed(t, dir, id) > before })
@@ -219,13 +223,14 @@ func TestAKilledReplayGoesOn(t *testing.T) {
 			time.Sleep(time.Duration(rng.Int64N(int64(300 * time.Millisecond)))) // a random moment
 		})
 		end() // what the process has sent when it is killed may not be in the queue yet
+		if err != nil {
+			t.Fatalf("after %d kills: %v: %s", kills, err, out)
+		}
+		id = replayID.FindStringSubmatch(out)[1]
 		if !killed {
-			if err != nil {
-				t.Fatalf("after %d kills: %v: %s", kills, err, out)
-			}
 			break
 		}
-		if id = replayID.FindStringSubmatch(out)[1]; checkpointed(t, dir, id) < 0 {
+		if checkpointed(t, dir, id) < 0 {
 			id = "" // nothing was written, and so nothing sent
 		}
 		again = p.Status().Bulk.Sent - max(0, checkpointed(t, dir, id))
@@ -308,7 +313,8 @@ func runAndKill(t *testing.T, args []string, kill bool, wait func(id string)) (o
 	ended := make(chan error, 1)
 	go func() { ended <- c.Wait() }()
 	if !kill {
-		return said.String(), false, <-ended
+		err := <-ended
+		return said.String(), false, err
 	}
 	select {
 	case <-said.heard:

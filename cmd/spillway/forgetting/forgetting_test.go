@@ -73,13 +73,13 @@ func TestTheQueuesAreWatchedForSomeSecondsOnlyIfSomethingWaits(t *testing.T) {
 		waits int
 		run   time.Duration
 		want  time.Duration
-	}{{0, 0, 0}, {5, 0, watchFor}, {5, 2 * time.Second, watchFor - 2*time.Second}, {5, time.Minute, 0}} {
+	}{{0, 0, 0}, {5, 0, WatchFor}, {5, 2 * time.Second, WatchFor - 2*time.Second}, {5, time.Minute, 0}} {
 		synctest.Test(t, func(t *testing.T) {
 			look := func(context.Context) (Waiting, error) { return Waiting{At: time.Now(), Messages: c.waits}, nil }
 			first, _ := look(t.Context())
 			time.Sleep(c.run)
 			began := time.Now()
-			last, err := LookAgain(t.Context(), first, look)
+			last, err := LookAgain(t.Context(), first, WatchFor, look)
 			if took := time.Since(began); err != nil || took != c.want || !last.At.Equal(time.Now()) {
 				t.Errorf("%+v: %v, %+v, %v", c, took, last, err)
 			}

@@ -21,8 +21,8 @@ type Waiting struct {
 	Retention time.Duration // after which SQS makes away with a message at the latest
 }
 
-// watchFor is how long the queues are watched to see how fast they drain.
-const watchFor = 5 * time.Second
+// WatchFor is how long the queues are to be watched to see how fast they drain.
+const WatchFor = 5 * time.Second
 
 // Look reads the sizes of the queues with the given URLs.
 func Look(ctx context.Context, api *sqs.Client, urls ...string) (Waiting, error) {
@@ -50,9 +50,10 @@ func Look(ctx context.Context, api *sqs.Client, urls ...string) (Waiting, error)
 	return w, nil
 }
 
-// LookAgain reads the sizes after a run. If messages wait, it waits until it can say how fast they
-// drain.
-func LookAgain(ctx context.Context, first Waiting, look func(context.Context) (Waiting, error)) (Waiting, error) {
+// LookAgain reads the sizes after a run. If messages wait, it does so once more after the given time since
+// the first look: then it can be said how fast they drain.
+func LookAgain(ctx context.Context, first Waiting, watchFor time.Duration,
+	look func(context.Context) (Waiting, error)) (Waiting, error) {
 	last, err := look(ctx)
 	rest := watchFor - last.At.Sub(first.At)
 	if err != nil || last.Messages == 0 || rest <= 0 {

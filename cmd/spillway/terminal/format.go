@@ -36,17 +36,25 @@ func Age(d time.Duration) string {
 func Wrap(text string, width int) []string {
 	width = max(width, 10)
 	var lines []string
-	rest := []rune(text)
-	for len(rest) > width {
-		end := width
-		for end > 0 && rest[end] != ' ' {
-			end--
+	for {
+		n, space, end := 0, 0, -1 // characters, the last space behind the first, and where the line is full
+		for i, c := range text {
+			if c == ' ' {
+				space = i
+			}
+			if n == width {
+				end = i
+				break
+			}
+			n++
 		}
-		if end == 0 {
-			lines, rest = append(lines, string(rest[:width])), rest[width:]
-			continue
+		switch {
+		case end < 0:
+			return append(lines, text)
+		case space == 0:
+			lines, text = append(lines, text[:end]), text[end:]
+		default:
+			lines, text = append(lines, text[:space]), text[space+1:]
 		}
-		lines, rest = append(lines, string(rest[:end])), rest[end+1:]
 	}
-	return append(lines, string(rest))
 }
