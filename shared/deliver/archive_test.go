@@ -111,55 +111,57 @@ func fromBulk(q *fakeQueue, receives int) (all []in) {
 }
 
 func TestEachEventThatEndsIsArchivedAsSegmentGotIt(t *testing.T) {
-	r, _, a := newArchiveRig(t, func(_ context.Context, b *event.Batch) error {
-		if len(b.Events) == 1 && strings.Contains(string(b.Events[0]), "bad") {
-			return status(400)
+	synctest.Test(t, func(t *testing.T) {
+		r, _, a := newArchiveRig(t, func(_ context.Context, b *event.Batch) error {
+			if len(b.Events) == 1 && strings.Contains(string(b.Events[0]), "bad") {
+				return status(400)
+			}
+			if slices.ContainsFunc(b.Events, func(e []byte) bool { return strings.Contains(string(e), "bad") }) {
+				return status(400)
+			}
+			if b.WriteKey == keyB {
+				return status(503)
+			}
+			return nil
+		})
+		sent := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+		good, bad, invalid := track("good", 300), track("bad", 300), `{"type":"track","userId":"u","messageId":"i"}`
+		retained := r.invoke(t.Context(),
+			in{id: "a", sent: time.Now(), body: `{"writeKey":"` + keyA + `","origin":"client","context":{"x":1},` +
+				`"integrations":{"All":true},"receivedAt":"2026-11-01T00:00:00.250Z","batch":[` + good + "," + bad + "," + invalid + `]}`},
+			in{id: "b", sent: sent, receives: 3, body: `{"type":"track","event":"E","userId":"u"}`},
+			in{id: "c", sent: time.Now(), body: "no JSON\r\n"},
+			in{id: "d", sent: time.Now(), body: body(keyB, track("waits", 300))},
+			in{id: "e", sent: sent, body: body("not a key", `{"type":"track","event":"E","userId":"u"}`)})
+		want(t, "retained", retained, []string{"d"})
+		// What has no identity gets it from its message.
+		identified := func(id string) string {
+			return `{"messageId":"` + message.EventID(message.StableID(id), 0) +
+				`","timestamp":"2026-11-01T00:00:00.000Z","type":"track","event":"E","userId":"u"}`
 		}
-		if slices.ContainsFunc(b.Events, func(e []byte) bool { return strings.Contains(string(e), "bad") }) {
-			return status(400)
+		got, expected := a.events(), []string{"delivered " + good, "dead_lettered rejected " + bad,
+			"dead_lettered invalid " + withTime(invalid), "delivered " + identified("b"), "dead_lettered undecodable no JSON\r\n",
+			"dead_lettered invalid " + identified("e")}
+		slices.Sort(expected)
+		for i := range max(len(got), len(expected)) {
+			if i >= len(got) || i >= len(expected) || got[i] != expected[i] {
+				t.Fatalf("archived\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(expected, "\n"))
+			}
 		}
-		if b.WriteKey == keyB {
-			return status(503)
+		want(t, "archived, deferred, not archived", r.archived(), [3]int{6, 0, 0})
+		for _, record := range a.records {
+			switch {
+			case strings.Contains(string(record.Event), `"good"`):
+				want(t, "the header", fmt.Sprint(record.WriteKey, record.Origin, string(record.Context), string(record.Integrations),
+					record.ReceivedAt), fmt.Sprint(keyA, event.FromClient, `{"x":1}`, `{"All":true}`,
+					time.Date(2026, 11, 1, 0, 0, 0, 250e6, time.UTC)))
+			case strings.Contains(string(record.Event), "E") && record.Outcome == archive.Delivered:
+				want(t, "the default write key, and the receives", fmt.Sprint(record.WriteKey, record.Receives), keyA+"3")
+			case record.Reason == message.ReasonRejected && record.Detail == "":
+				t.Error("a rejected event has no detail")
+			}
 		}
-		return nil
 	})
-	sent := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
-	good, bad, invalid := track("good", 300), track("bad", 300), `{"type":"track","userId":"u","messageId":"i"}`
-	retained := r.invoke(t.Context(),
-		in{id: "a", sent: time.Now(), body: `{"writeKey":"` + keyA + `","origin":"client","context":{"x":1},` +
-			`"integrations":{"All":true},"receivedAt":"2026-11-01T00:00:00.250Z","batch":[` + good + "," + bad + "," + invalid + `]}`},
-		in{id: "b", sent: sent, receives: 3, body: `{"type":"track","event":"E","userId":"u"}`},
-		in{id: "c", sent: time.Now(), body: "no JSON\r\n"},
-		in{id: "d", sent: time.Now(), body: body(keyB, track("waits", 300))},
-		in{id: "e", sent: sent, body: body("not a key", `{"type":"track","event":"E","userId":"u"}`)})
-	want(t, "retained", retained, []string{"d"})
-	// What has no identity gets it from its message.
-	identified := func(id string) string {
-		return `{"messageId":"` + message.EventID(message.StableID(id), 0) +
-			`","timestamp":"2026-11-01T00:00:00.000Z","type":"track","event":"E","userId":"u"}`
-	}
-	got, expected := a.events(), []string{"delivered " + good, "dead_lettered rejected " + bad,
-		"dead_lettered invalid " + withTime(invalid), "delivered " + identified("b"), "dead_lettered undecodable no JSON\r\n",
-		"dead_lettered invalid " + identified("e")}
-	slices.Sort(expected)
-	for i := range max(len(got), len(expected)) {
-		if i >= len(got) || i >= len(expected) || got[i] != expected[i] {
-			t.Fatalf("archived\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(expected, "\n"))
-		}
-	}
-	want(t, "archived, deferred, not archived", r.archived(), [3]int{6, 0, 0})
-	for _, record := range a.records {
-		switch {
-		case strings.Contains(string(record.Event), `"good"`):
-			want(t, "the header", fmt.Sprint(record.WriteKey, record.Origin, string(record.Context), string(record.Integrations),
-				record.ReceivedAt), fmt.Sprint(keyA, event.FromClient, `{"x":1}`, `{"All":true}`,
-				time.Date(2026, 11, 1, 0, 0, 0, 250e6, time.UTC)))
-		case strings.Contains(string(record.Event), "E") && record.Outcome == archive.Delivered:
-			want(t, "the default write key, and the receives", fmt.Sprint(record.WriteKey, record.Receives), keyA+"3")
-		case record.Reason == message.ReasonRejected && record.Detail == "":
-			t.Error("a rejected event has no detail")
-		}
-	}
 }
 
 // withTime is an event without a timestamp as deliver identifies it.

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/spillwayhq/spillway/shared/event"
@@ -62,7 +63,7 @@ func TestBadInputBecomesDeadLettersAndGoodInputIsDelivered(t *testing.T) {
 		{"wrong base64", packed[:40] + "!" + packed[41:], 0, "undecodable", "base64"},
 		{"base64 of something else", "KLUv/AAAAAAAAAAA", 0, "undecodable", "zstd"},
 		{"truncated zstd", packed[:len(packed)/8*4], 0, "undecodable", "zstd"},
-		{"a zstd bomb", zipped(t, strings.Repeat(" ", 64<<20)), 0, "too_large", "decompressed"},
+		{"a zstd bomb", zipped(t, strings.Repeat(" ", 16<<20)), 0, "too_large", "decompressed"},
 		{"null userId and no other", amid(`{"type":"track","event":"E","userId":null}`), 249, "invalid", "no_user_anon_id"},
 		{"null userId and an anonymousId", amid(`{"type":"track","event":"E","userId":null,"anonymousId":"a"}`), 250, "", ""},
 		{"a context that leaves no room", `{"writeKey":"` + keyA + `","context":{"x":"` + strings.Repeat("x", 480_000) +
@@ -114,30 +115,32 @@ func TestBadInputBecomesDeadLettersAndGoodInputIsDelivered(t *testing.T) {
 }
 
 func TestWhatIsLeftOutIsCountedOnceItsMessageIsDone(t *testing.T) {
-	r := newRig(t, nil)
-	large := padTo(`{"type":"track","userId":"u","event":"e","x":"`, event.MaxEventBytes)
-	message := in{id: "m", sent: time.Now(), body: `{"writeKey":"` + keyA + `","context":[],"receivedAt":{},"batch":[` +
-		large + `,{"type":"page","userId":"u","name":"","category":""},` + track("good", 300) + `]}`}
-	r.segment.answer = func(context.Context, *event.Batch) error { return errors.New("down") }
-	want(t, "retained", r.invoke(t.Context(), message), []string{"m"})
-	want(t, "omitted while it is retried", len(r.last.Omitted), 0)
-	r.segment.answer = nil
-	r.Handler = r.handler(Config{Segment: r.segment})
-	want(t, "retained", r.invoke(t.Context(), message), []string{})
-	want(t, "omitted", r.last.Omitted, map[string]int{"batch.context": 1, "batch.receivedAt": 1, "timestamp": 1,
-		"messageId": 1, "name": 1, "category": 1})
-	got := map[string]float64{}
-	for _, m := range r.last.Metrics() {
-		if m.Name == "FieldsOmitted" {
-			got[m.Value] = m.Values[0]
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		large := padTo(`{"type":"track","userId":"u","event":"e","x":"`, event.MaxEventBytes)
+		message := in{id: "m", sent: time.Now(), body: `{"writeKey":"` + keyA + `","context":[],"receivedAt":{},"batch":[` +
+			large + `,{"type":"page","userId":"u","name":"","category":""},` + track("good", 300) + `]}`}
+		r.segment.answer = func(context.Context, *event.Batch) error { return errors.New("down") }
+		want(t, "retained", r.invoke(t.Context(), message), []string{"m"})
+		want(t, "omitted while it is retried", len(r.last.Omitted), 0)
+		r.segment.answer = nil
+		r.Handler = r.handler(Config{Segment: r.segment})
+		want(t, "retained", r.invoke(t.Context(), message), []string{})
+		want(t, "omitted", r.last.Omitted, map[string]int{"batch.context": 1, "batch.receivedAt": 1, "timestamp": 1,
+			"messageId": 1, "name": 1, "category": 1})
+		got := map[string]float64{}
+		for _, m := range r.last.Metrics() {
+			if m.Name == "FieldsOmitted" {
+				got[m.Value] = m.Values[0]
+			}
 		}
-	}
-	want(t, "metrics", len(got), 6)
-	for _, e := range r.segment.delivered() {
-		if len(e) > event.MaxEventBytes || strings.Contains(e, `""`) {
-			t.Errorf("%d bytes are sent: %.100s", len(e), e)
+		want(t, "metrics", len(got), 6)
+		for _, e := range r.segment.delivered() {
+			if len(e) > event.MaxEventBytes || strings.Contains(e, `""`) {
+				t.Errorf("%d bytes are sent: %.100s", len(e), e)
+			}
 		}
-	}
+	})
 }
 
 // padTo completes an event that ends within a string, to n bytes.

@@ -42,13 +42,10 @@ func deadLetterText(t *testing.T, l message.Message) string {
 	return string(text)
 }
 
-// noise is incompressible text of n bytes.
+// noise is incompressible text of n bytes. What is shorter is the beginning of what is longer.
 func noise(n int) string {
-	rng := rand.New(rand.NewPCG(7, 7))
-	raw := make([]byte, n)
-	for i := range raw {
-		raw[i] = byte(rng.Uint32())
-	}
+	raw := make([]byte, base64.RawStdEncoding.DecodedLen(n)+1)
+	_, _ = rand.NewChaCha8([32]byte{7}).Read(raw)
 	return base64.RawStdEncoding.EncodeToString(raw)[:n]
 }
 

@@ -212,6 +212,7 @@ type rig struct {
 	last    Report
 	reports int
 	log     bytes.Buffer
+	checked int // so many bytes of the log have no private data
 }
 
 func newRig(t testing.TB, answer func(context.Context, *event.Batch) error) *rig {
@@ -270,9 +271,10 @@ func (r *rig) invokeJSON(ctx context.Context, payload []byte) []string {
 	if err := balanced(&r.last); err != nil {
 		r.Fatal(err)
 	}
-	if strings.Contains(r.log.String(), marker) {
+	if strings.Contains(string(r.log.Bytes()[r.checked:]), marker) {
 		r.Fatalf("private data is in the log:\n%s", r.log.String())
 	}
+	r.checked = r.log.Len()
 	var response events.SQSEventResponse
 	dec := json.NewDecoder(bytes.NewReader(out))
 	dec.DisallowUnknownFields()

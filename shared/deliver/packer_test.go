@@ -28,11 +28,11 @@ type load struct {
 func packAll(t *testing.T, loads []load) (batches []*batch, messages []*delivery) {
 	t.Helper()
 	var p packer
-	for i, l := range loads {
+	for _, l := range loads {
 		m := &delivery{}
+		bytes := make([]byte, l.n*l.size) // where an event is tells it from the others
 		for e := range l.n {
-			event := append([]byte(strconv.Itoa(i)+"/"+strconv.Itoa(e)+" "), bytes.Repeat([]byte("x"), l.size)...)
-			m.events = append(m.events, event[:l.size])
+			m.events = append(m.events, bytes[e*l.size:(e+1)*l.size])
 		}
 		messages = append(messages, m)
 		for _, pt := range split(nil, m, p.roomFor(&l.h)) {
@@ -247,8 +247,8 @@ func (m *meter) Flush(context.Context, *event.Batch) error {
 }
 
 func TestNoMoreBatchesThanAllowedAreUnderWay(t *testing.T) {
-	for name, c := range map[string]struct{ events, most int }{
-		"full ones": {440, 3}, "half full ones": {215, 6}, "small ones": {1, 8 * 3},
+	for name, c := range map[string]struct{ batches, events, most int }{
+		"full ones": {8, 440, 3}, "half full ones": {15, 215, 6}, "small ones": {30, 1, 8 * 3},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -257,7 +257,7 @@ func TestNoMoreBatchesThanAllowedAreUnderWay(t *testing.T) {
 				r.Handler = r.handler(Config{Segment: segment, ConcurrencyLimit: 3})
 				var messages []in
 				events := tracks("e", c.events, 1060)
-				for i := range 30 {
+				for i := range c.batches {
 					messages = append(messages, in{id: strconv.Itoa(i), body: body("key-"+strconv.Itoa(i), events...)})
 				}
 				want(t, "retained", r.invoke(t.Context(), messages...), []string{})

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"testing"
@@ -19,7 +20,10 @@ import (
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	debug.SetGCPercent(200) // as usual, a third of the CPU would be the collector's
+	goleak.VerifyTestMain(m)
+}
 
 // roundTrip is a transport made of a function.
 type roundTrip func(*http.Request) (*http.Response, error)
