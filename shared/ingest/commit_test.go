@@ -276,7 +276,7 @@ func TestAPanicOfTheLeaderEndsTheWaitOfItsGroup(t *testing.T) {
 // any time, the queue accepts some messages, refuses some, fails whole calls and hangs. The queue
 // has all events of an accepted request, once, and none of a refused one, unless that is larger
 // than a message.
-var seeds = flag.Int("seeds", 20, "with how many seeds random requests go to a queue that fails at random")
+var seeds = flag.Int("seeds", 10, "with how many seeds random requests go to a queue that fails at random")
 
 func TestEachRequestGetsTheResultOfItsOwnEvents(t *testing.T) {
 	for seed := range uint64(*seeds) {
