@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -128,7 +129,8 @@ func inLibrary(pkgPath string) bool {
 }
 
 func TestAPIMentionsNoTypeOfAnotherSpillwayPackage(t *testing.T) {
-	from := newImporter(t, library, library+"/...")
+	t.Parallel()
+	from := built(t)
 	for _, path := range []string{library, library + "/publishertest"} {
 		pkg, err := from.Import(path)
 		if err != nil {
@@ -142,7 +144,8 @@ func TestAPIMentionsNoTypeOfAnotherSpillwayPackage(t *testing.T) {
 }
 
 func TestAPIWalkFindsEveryInternalType(t *testing.T) {
-	from := newImporter(t, library)
+	t.Parallel()
+	from := built(t)
 	for name, source := range map[string]string{
 		"a field":                 `type Config struct { W *emf.Writer }`,
 		"an embedded type":        `type hidden struct { *emf.Writer }; type Config struct { hidden }`,
@@ -177,35 +180,45 @@ func TestAPIWalkFindsEveryInternalType(t *testing.T) {
 	}
 }
 
-// newImporter reads packages and what they import from the build cache.
-func newImporter(t *testing.T, patterns ...string) types.Importer {
+// built reads the library and what it imports from the build cache.
+func built(t *testing.T) types.Importer {
 	t.Helper()
+	from, err := readBuilt()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return from
+}
+
+var readBuilt = sync.OnceValues(func() (types.Importer, error) {
+	list, err := goList(nil, "-export", "-json=ImportPath,Export", library, library+"/...")
+	if err != nil {
+		return nil, err
+	}
 	exports := map[string]string{}
-	for decoder := json.NewDecoder(bytes.NewReader(goList(t, nil,
-		append([]string{"-export", "-json=ImportPath,Export"}, patterns...)...))); ; {
+	for decoder := json.NewDecoder(bytes.NewReader(list)); ; {
 		var p struct{ ImportPath, Export string }
 		if err := decoder.Decode(&p); err == io.EOF {
 			break
 		} else if err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
 		exports[p.ImportPath] = p.Export
 	}
 	return importer.ForCompiler(token.NewFileSet(), "gc",
-		func(path string) (io.ReadCloser, error) { return os.Open(exports[path]) })
-}
+		func(path string) (io.ReadCloser, error) { return os.Open(exports[path]) }), nil
+})
 
-func goList(t *testing.T, env []string, args ...string) []byte {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "go", append([]string{"list", "-deps"}, args...)...)
+func goList(env []string, args ...string) ([]byte, error) {
+	cmd := exec.Command("go", append([]string{"list", "-deps"}, args...)...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	cmd.Env = append(os.Environ(), env...)
 	out, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("%v: %v\n%s", cmd, err, &stderr)
+		return nil, fmt.Errorf("%v: %w\n%s", cmd, err, &stderr)
 	}
-	return out
+	return out, nil
 }
 
 var update = flag.Bool("update", false, "write testdata/closure.txt anew")
@@ -215,8 +228,13 @@ const closureFile = "testdata/closure.txt"
 // TestImportsMatchTheList holds all packages that a program links when it imports the
 // publisher against a list, so that a new dependency is a decision and no accident.
 func TestImportsMatchTheList(t *testing.T) {
+	t.Parallel()
 	sameEverywhere := []string{"GOOS=linux", "GOARCH=amd64", "CGO_ENABLED=0", "GOWORK=off", "GOFLAGS="}
-	closure := strings.Fields(string(goList(t, sameEverywhere, "-f={{if not .Standard}}{{.ImportPath}}{{end}}", library)))
+	list, err := goList(sameEverywhere, "-f={{if not .Standard}}{{.ImportPath}}{{end}}", library)
+	if err != nil {
+		t.Fatal(err)
+	}
+	closure := strings.Fields(string(list))
 	slices.Sort(closure)
 	if *update {
 		if err := os.WriteFile(closureFile, []byte(strings.Join(closure, "\n")+"\n"), 0o644); err != nil {

@@ -2,6 +2,7 @@ package publisher
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -36,14 +37,13 @@ func noise(n int) string {
 }
 
 var noisy = func() string {
-	text := make([]byte, 4<<20)
-	for i := range text {
-		text[i] = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ-_"[rand.IntN(64)]
-	}
-	return string(text)
+	raw := make([]byte, 3<<20)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(raw)
+	return base64.RawURLEncoding.EncodeToString(raw)
 }()
 
 func TestEventsGoToDiskWhileSQSIsDownAndAreReplayedInOrder(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		q := &fakeQueue{answer: always(answer{err: errRefused})}
 		c := newClient(t, Config{Dir: t.TempDir(), BufferBytes: 4 << 20}, q)
@@ -83,6 +83,7 @@ func TestEventsGoToDiskWhileSQSIsDownAndAreReplayedInOrder(t *testing.T) {
 }
 
 func TestEventsGoToDiskWhenSQSIsTooSlow(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		q := &fakeQueue{answer: always(answer{latency: 5 * time.Second})}
 		c := newClient(t, Config{Dir: t.TempDir(), BufferBytes: 8 << 20}, q)
@@ -109,6 +110,7 @@ func TestEventsGoToDiskWhenSQSIsTooSlow(t *testing.T) {
 }
 
 func TestNextProcessSendsWhatCloseLeftOnDisk(t *testing.T) {
+	t.Parallel()
 	for _, durability := range []Durability{Memory, Process, Disk} {
 		for name, m := range map[string]answer{"refused": {err: errRefused}, "black hole": {latency: time.Hour}} {
 			t.Run(fmt.Sprint(durability, " ", name), func(t *testing.T) {
@@ -118,7 +120,7 @@ func TestNextProcessSendsWhatCloseLeftOnDisk(t *testing.T) {
 					c := newClient(t, Config{Dir: dir, Durability: durability, WriteKey: "old"}, q)
 					n := 500
 					if durability == Disk { // each event waits for the disk, in real time
-						n = 200
+						n = 50
 					}
 					for i := range n {
 						if err := c.Enqueue(testEvent(fmt.Sprint(i))); err != nil {
@@ -162,6 +164,7 @@ func TestNextProcessSendsWhatCloseLeftOnDisk(t *testing.T) {
 }
 
 func TestCloseSendsTheEventsOnDisk(t *testing.T) {
+	t.Parallel()
 	for _, durability := range []Durability{Process, Disk} {
 		synctest.Test(t, func(t *testing.T) {
 			q := &fakeQueue{answer: always(answer{latency: 10 * time.Millisecond})}
@@ -187,6 +190,7 @@ func TestCloseSendsTheEventsOnDisk(t *testing.T) {
 }
 
 func TestEnqueueReturnsErrClosedWhileShutdownSendsTheEventsOnDisk(t *testing.T) {
+	t.Parallel()
 	for _, durability := range []Durability{Process, Disk} {
 		synctest.Test(t, func(t *testing.T) {
 			q := &fakeQueue{answer: always(answer{latency: time.Second})}
@@ -214,6 +218,7 @@ func TestEnqueueReturnsErrClosedWhileShutdownSendsTheEventsOnDisk(t *testing.T) 
 }
 
 func TestEventsWrittenByAClockThatWasAheadAreSent(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	q := &fakeQueue{answer: always(answer{err: errRefused})}
 	config := Config{Dir: dir, Durability: Process}
@@ -237,6 +242,7 @@ func TestEventsWrittenByAClockThatWasAheadAreSent(t *testing.T) {
 }
 
 func TestFullDiskDropsTheNewestEventsWithErrFull(t *testing.T) {
+	t.Parallel()
 	for _, durability := range []Durability{Memory, Process} {
 		synctest.Test(t, func(t *testing.T) {
 			q := &fakeQueue{answer: always(answer{err: errThrottled})}
@@ -244,7 +250,7 @@ func TestFullDiskDropsTheNewestEventsWithErrFull(t *testing.T) {
 			c := newClient(t, Config{Dir: t.TempDir(), Durability: durability, DiskBytes: 4 << 20, BufferBytes: 4 << 20,
 				Logger: slog.New(slog.NewTextHandler(&log, nil))}, q)
 			accepted, full := 0, 0
-			for i := range 2500 {
+			for i := range 1800 {
 				switch err := c.Enqueue(large(fmt.Sprint(i))); err {
 				case nil:
 					accepted++
@@ -276,6 +282,7 @@ func TestFullDiskDropsTheNewestEventsWithErrFull(t *testing.T) {
 }
 
 func TestReplayDoesNotDelayFreshEvents(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		q := &fakeQueue{answer: always(answer{err: errRefused})}
 		c := newClient(t, Config{Dir: t.TempDir(), ReplayRate: 1000, MessageEvents: 500}, q)
@@ -312,6 +319,7 @@ func TestReplayDoesNotDelayFreshEvents(t *testing.T) {
 }
 
 func TestCallbackGetsEventsFromDiskAsTheyWereEnqueued(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		q := &fakeQueue{}
 		told := &outcomes{}
@@ -351,6 +359,7 @@ func TestCallbackGetsEventsFromDiskAsTheyWereEnqueued(t *testing.T) {
 }
 
 func TestNewFailsOnAnUnusableDirectory(t *testing.T) {
+	t.Parallel()
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -384,6 +393,7 @@ func TestNewFailsOnAnUnusableDirectory(t *testing.T) {
 }
 
 func TestUnreadableRecordsAreCountedAndTheOthersAreSent(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		log, err := spill.Open(spill.Options{Dir: dir})
@@ -413,6 +423,7 @@ func TestUnreadableRecordsAreCountedAndTheOthersAreSent(t *testing.T) {
 // The directory was written by Spillway before its first release: single events of write key
 // "durable", and a compressed message of write key "memory". Every later version must send them.
 func TestDirectoryOfTheFirstVersionIsSent(t *testing.T) {
+	t.Parallel()
 	for _, durability := range []Durability{Memory, Process} {
 		synctest.Test(t, func(t *testing.T) {
 			dir := t.TempDir()
@@ -461,6 +472,7 @@ func (slowToFail) SendMessageBatch(ctx context.Context, in *sqs.SendMessageBatch
 }
 
 func TestShutdownLeavesOnDiskWhatIsReplayedWhileMemoryIsStillSent(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		q := &fakeQueue{answer: always(answer{err: errRefused})}

@@ -113,7 +113,7 @@ func decoded(t testing.TB, text []byte) any {
 
 func TestEncodedMessagesEqualWhatAnalyticsGoSends(t *testing.T) {
 	var e encoder
-	for seed := range 15 * *thorough {
+	for seed := range 8 * *thorough {
 		r := random{rand.New(rand.NewPCG(uint64(seed), 4))}
 		var messages []analytics.Message
 		want := map[string]any{}
@@ -265,7 +265,7 @@ func TestUnencodableMessagesGetAnEventError(t *testing.T) {
 }
 
 func TestEncoderReleasesTheMemoryOfAHugeEvent(t *testing.T) {
-	huge := strings.Repeat("x", 16<<20)
+	huge := strings.Repeat("x", 4<<20)
 	for _, m := range []analytics.Message{
 		analytics.Track{UserId: huge, Event: "E"},
 		analytics.Track{UserId: "u", Event: "E", Properties: analytics.Properties{"v": huge}},

@@ -135,6 +135,7 @@ func randomAnswers(r *rand.Rand) func() answer {
 // random moment with a random deadline, starts another one on the same directory without failures,
 // and compares.
 func TestNoEventIsLostWhateverSQSDoes(t *testing.T) {
+	t.Parallel()
 	for seed := range 4 * *thorough {
 		ok := t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { schedule(t, uint64(seed)) })

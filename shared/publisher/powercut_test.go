@@ -15,6 +15,7 @@ import (
 // Each event that Enqueue accepted is in SQS or survives on disk: with Disk a power cut, with
 // Process the end of the process, whether the queue takes events, fails, or loses its answers.
 func TestAcceptedEventsSurviveWhatTheDurabilitySays(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		durability Durability
 		end        func(*spilltest.Disk) *spilltest.Disk

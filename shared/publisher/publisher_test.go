@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -20,7 +21,10 @@ import (
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	debug.SetGCPercent(200) // with less memory, the collector would take a quarter of the CPU
+	goleak.VerifyTestMain(m)
+}
 
 // testEvent is a valid one.
 func testEvent(id string) analytics.Track {
@@ -559,6 +563,7 @@ func TestStatsCountEventsAndMetricsAreWrittenEveryMinute(t *testing.T) {
 }
 
 func TestPublishDoesNotDelayWritesToDisk(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		q := &fakeQueue{answer: always(answer{latency: time.Hour})}
 		c := newClient(t, Config{Dir: t.TempDir(), BufferBytes: minBufferBytes, Senders: 1}, q)
