@@ -9,6 +9,7 @@ import (
 )
 
 func TestAppendDuringCloseIsInTheLogOrFails(t *testing.T) {
+	t.Parallel()
 	for range 100 {
 		dir := t.TempDir()
 		l, err := Open(Options{Dir: dir})
@@ -67,6 +68,7 @@ func TestAppendDuringCloseIsInTheLogOrFails(t *testing.T) {
 }
 
 func TestCloseRemovesASegmentThatIsReadToItsLastRecordAndDone(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	l, err := Open(Options{Dir: dir})
 	if err != nil {
@@ -95,6 +97,7 @@ func TestCloseRemovesASegmentThatIsReadToItsLastRecordAndDone(t *testing.T) {
 }
 
 func TestCloseLeavesASegmentOfWhichOnlyAPartIsRead(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	l := open(t, Options{Dir: dir})
 	if err := l.Append([]byte("a"), []byte("b"), []byte("c")); err != nil {

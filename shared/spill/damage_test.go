@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"flag"
 	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -53,13 +52,11 @@ func readBoth(t *testing.T, dir string, first, second []byte) ([]uint64, Stats) 
 }
 
 func TestSegmentCutAtAnyByteLosesOnlyTheRecordsAfterTheCut(t *testing.T) {
+	t.Parallel()
 	b, frames := written(t)
 	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
 		for cut := range len(b) + 1 {
-			dir := filepath.Join(t.TempDir(), "log")
-			if err := os.Mkdir(dir, 0o700); err != nil {
-				t.Fatal(err)
-			}
 			var want []uint64
 			boundary := cut == frame.HeadersBytes
 			for _, f := range frames {
@@ -82,9 +79,6 @@ func TestSegmentCutAtAnyByteLosesOnlyTheRecordsAfterTheCut(t *testing.T) {
 			if s.Torn != torn || s.Corrupt != corrupt || s.SetAside != 0 || s.Bytes != 0 || s.Segments != 0 {
 				t.Fatalf("cut at %d of %d: %+v", cut, len(b), s)
 			}
-			if err := os.RemoveAll(dir); err != nil {
-				t.Fatal(err)
-			}
 		}
 	})
 }
@@ -92,6 +86,7 @@ func TestSegmentCutAtAnyByteLosesOnlyTheRecordsAfterTheCut(t *testing.T) {
 var everyBit = flag.Bool("every-bit", false, "flip every bit of a segment, and not only one of each byte")
 
 func TestFlippedBitLosesOnlyItsOwnRecord(t *testing.T) {
+	t.Parallel()
 	b, frames := written(t)
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
@@ -119,6 +114,7 @@ func TestFlippedBitLosesOnlyItsOwnRecord(t *testing.T) {
 }
 
 func TestStretchOfForeignBytesIsSkipped(t *testing.T) {
+	t.Parallel()
 	b, frames := written(t)
 	stale, _ := written(t) // of another process, and so with another salt
 	synctest.Test(t, func(t *testing.T) {
@@ -135,6 +131,7 @@ func TestStretchOfForeignBytesIsSkipped(t *testing.T) {
 }
 
 func TestDamagedHeadersLoseOnlyTheirSegment(t *testing.T) {
+	t.Parallel()
 	b, _ := written(t)
 	synctest.Test(t, func(t *testing.T) {
 		broken := bytes.Clone(b)

@@ -9,6 +9,7 @@ import (
 
 // TestFullFileSystemFailsAppendAndLosesNoRecord fills a file system of 1 MB several times.
 func TestFullFileSystemFailsAppendAndLosesNoRecord(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=1m"); err != nil {
 		t.Skipf("can't mount a small file system here (it takes root): %v", err)

@@ -68,6 +68,7 @@ func (f faultyFile) ReadAt(b []byte, at int64) (int, error) {
 }
 
 func TestFailedAppendLeavesNoRecordAndAUsableLog(t *testing.T) {
+	t.Parallel()
 	for name, fail := range map[string]func(*faultyDisk){
 		"no new file":                          func(d *faultyDisk) { d.create = true },
 		"nothing written":                      func(d *faultyDisk) { d.write = true },
@@ -135,6 +136,7 @@ func TestFailedAppendLeavesNoRecordAndAUsableLog(t *testing.T) {
 }
 
 func TestUnreadableSegmentIsSkippedAndReadAfterTheNextStart(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		dir, disk := t.TempDir(), &faultyDisk{}
 		l := open(t, Options{Dir: dir, FS: disk})
@@ -164,6 +166,7 @@ func TestUnreadableSegmentIsSkippedAndReadAfterTheNextStart(t *testing.T) {
 }
 
 func TestRemovedOrTruncatedFileLosesOnlyItsOwnRecords(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		l := open(t, Options{Dir: dir, MaxBytes: 1 << 20, SegmentBytes: 1000})
@@ -192,6 +195,7 @@ func TestRemovedOrTruncatedFileLosesOnlyItsOwnRecords(t *testing.T) {
 }
 
 func TestAppendFailsWhenTheDirectoryIsRemoved(t *testing.T) {
+	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "log")
 	l := open(t, Options{Dir: dir})
 	defer closeLog(t, l)
@@ -204,6 +208,7 @@ func TestAppendFailsWhenTheDirectoryIsRemoved(t *testing.T) {
 }
 
 func TestEveryAppendOfAFailedWriteGetsItsError(t *testing.T) {
+	t.Parallel()
 	var mu sync.Mutex
 	failing, writes := false, 0
 	l := open(t, Options{Dir: t.TempDir(), FS: hookedDisk{before: func() error {

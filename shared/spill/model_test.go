@@ -182,6 +182,7 @@ func (m *model) damage() {
 var seeds = flag.Int("seeds", 20, "how many random runs of the log are compared with the model")
 
 func TestLogBehavesAsAModelUnderRandomCallsCrashesAndDamage(t *testing.T) {
+	t.Parallel()
 	counts := map[string]int{}
 	for seed := range uint64(*seeds) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {

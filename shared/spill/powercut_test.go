@@ -17,6 +17,7 @@ func must(t *testing.T, errs ...error) {
 }
 
 func TestALogWithSyncLosesNothingToAPowerCutAndOneWithoutLosesIt(t *testing.T) {
+	t.Parallel()
 	for _, sync := range []bool{true, false} {
 		d := spilltest.New()
 		options := func() spill.Options {

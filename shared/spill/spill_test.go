@@ -29,6 +29,7 @@ func TestMain(m *testing.M) {
 }
 
 func TestRecordsAreReadInOrderWithTheirTime(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := open(t, Options{Dir: t.TempDir()})
 		defer closeLog(t, l)
@@ -53,6 +54,7 @@ func TestRecordsAreReadInOrderWithTheirTime(t *testing.T) {
 }
 
 func TestOnlyRecordsNotDoneAreReadAgainAfterClose(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		l := open(t, Options{Dir: dir})
@@ -80,6 +82,7 @@ func TestOnlyRecordsNotDoneAreReadAgainAfterClose(t *testing.T) {
 }
 
 func TestSegmentIsDeletedWhenItsRecordsAreDone(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		l := open(t, Options{Dir: dir, MaxBytes: 1 << 20, SegmentBytes: 1000})
@@ -112,6 +115,7 @@ func TestSegmentIsDeletedWhenItsRecordsAreDone(t *testing.T) {
 }
 
 func TestOnlyRecordsDoneOfLateAreReadAgainAfterACrash(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		l := open(t, Options{Dir: dir})
@@ -136,6 +140,7 @@ func TestOnlyRecordsDoneOfLateAreReadAgainAfterACrash(t *testing.T) {
 }
 
 func TestIdleLogRemovesDoneRecords(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		l := open(t, Options{Dir: dir})
@@ -165,6 +170,7 @@ func TestIdleLogRemovesDoneRecords(t *testing.T) {
 }
 
 func TestFullLogTakesRecordsAgainWhenOthersAreDone(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const bound = 64 << 10
 		dir := t.TempDir()
@@ -203,6 +209,7 @@ func TestFullLogTakesRecordsAgainWhenOthersAreDone(t *testing.T) {
 }
 
 func TestOldestIsTheTimeOfTheFirstRecordNotDone(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		l := open(t, Options{Dir: dir})
@@ -251,6 +258,7 @@ func TestOldestIsTheTimeOfTheFirstRecordNotDone(t *testing.T) {
 }
 
 func TestNextWaitsForARecordTheContextOrClose(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := open(t, Options{Dir: t.TempDir()})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
@@ -283,16 +291,17 @@ func TestNextWaitsForARecordTheContextOrClose(t *testing.T) {
 }
 
 func TestConcurrentAppendsLoseNoRecordAndNoOrder(t *testing.T) {
-	for _, synced := range []bool{false, true} {
+	t.Parallel()
+	for synced, each := range map[bool]uint64{false: 300, true: 100} {
 		t.Run(fmt.Sprint("sync ", synced), func(t *testing.T) {
-			const writers, each = 16, 300
+			const writers = uint64(16)
 			dir := t.TempDir()
 			l := open(t, Options{Dir: dir, MaxBytes: 8 << 20, SegmentBytes: 20_000, Sync: synced})
 			var writing, reading sync.WaitGroup
 			for w := range writers {
 				writing.Go(func() {
 					for i := range each {
-						if err := l.Append(numbered(uint64(w*each+i), i)); err != nil {
+						if err := l.Append(numbered(w*each+i, int(i))); err != nil {
 							t.Error(err)
 						}
 					}
@@ -302,7 +311,7 @@ func TestConcurrentAppendsLoseNoRecordAndNoOrder(t *testing.T) {
 			done := make(chan []Record, 10)
 			reading.Go(func() {
 				defer close(done)
-				for n := 0; n < writers*each; {
+				for n := uint64(0); n < writers*each; {
 					some := make([]Record, 50)
 					got, err := l.Read(t.Context(), some)
 					if err != nil {
@@ -315,7 +324,7 @@ func TestConcurrentAppendsLoseNoRecordAndNoOrder(t *testing.T) {
 						}
 						last[id/each]++
 					}
-					n += got
+					n += uint64(got)
 					done <- some[:got]
 				}
 			})
@@ -338,6 +347,7 @@ func TestConcurrentAppendsLoseNoRecordAndNoOrder(t *testing.T) {
 }
 
 func TestAppendAndOpenErrors(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	l := open(t, Options{Dir: dir, MaxBytes: 10_000})
 	defer closeLog(t, l)
@@ -365,6 +375,7 @@ func TestAppendAndOpenErrors(t *testing.T) {
 }
 
 func TestForeignFilesAndLaterVersionsAreNotTouched(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		later := frame.AppendHeaders(nil, 1, 1)
@@ -408,6 +419,7 @@ func TestForeignFilesAndLaterVersionsAreNotTouched(t *testing.T) {
 
 // The directory was written by Spillway before its first release. Every later version must read it.
 func TestSegmentsOfVersion1AreRead(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		if err := os.CopyFS(dir, os.DirFS("testdata/version1")); err != nil {
