@@ -16,6 +16,7 @@ var (
 )
 
 func TestTheStoreIsAStore(t *testing.T) {
+	t.Parallel()
 	storetest.Run(t, func(t *testing.T) storetest.Place {
 		dir := filepath.Join(t.TempDir(), "archive") // which does not exist yet
 		s := Open(dir)
@@ -52,6 +53,7 @@ func openWriter(t testing.TB, dir string, o Options) *Writer {
 }
 
 func TestTheWriterIsAnAppender(t *testing.T) {
+	t.Parallel()
 	storetest.RunAppender(t, func(t *testing.T) storetest.Pair {
 		dir := t.TempDir()
 		return storetest.Pair{Appender: openWriter(t, dir, Options{}), Store: Open(dir), Settle: func(*testing.T) {}}

@@ -74,6 +74,7 @@ func wantFound(t *testing.T, s *Store, events int) {
 }
 
 func TestAnEventIsFoundInFinishedObjectsAndInTheOneThatIsBeingWritten(t *testing.T) {
+	t.Parallel()
 	w := openWriter(t, t.TempDir(), Options{})
 	s := Open(w.Store().Dir())
 	const events = 60
@@ -98,8 +99,9 @@ func TestAnEventIsFoundInFinishedObjectsAndInTheOneThatIsBeingWritten(t *testing
 }
 
 func TestAnEventThatIsTooLargeForAFrameIsFound(t *testing.T) {
+	t.Parallel()
 	w := openWriter(t, t.TempDir(), Options{})
-	large := fmt.Sprintf(`{"type":"track","event":"e","messageId":"large","userId":"u","properties":{"a":%q}}`, random(2_000_000, 1))
+	large := fmt.Sprintf(`{"type":"track","event":"e","messageId":"large","userId":"u","properties":{"a":%q}}`, random(1_200_000, 1))
 	putAll(t, w, event(1), large, event(2))
 	frames, s := storetest.Frames(t, event(1), large, event(2)), w.Store()
 	if len(frames) < 4 {
@@ -118,6 +120,7 @@ func TestAnEventThatIsTooLargeForAFrameIsFound(t *testing.T) {
 }
 
 func TestAnIndexThatIsMissingDamagedOrOfAnotherObjectIsMadeAgain(t *testing.T) {
+	t.Parallel()
 	w := openWriter(t, t.TempDir(), Options{})
 	const events = 800 // three pages
 	var all []string
@@ -169,6 +172,7 @@ func TestAnIndexThatIsMissingDamagedOrOfAnotherObjectIsMadeAgain(t *testing.T) {
 }
 
 func TestAReplacedObjectHasTheIndexOfItsContent(t *testing.T) {
+	t.Parallel()
 	w := openWriter(t, t.TempDir(), Options{})
 	putAll(t, w, event(0), event(1))
 	if err := w.Close(); err != nil {

@@ -60,6 +60,7 @@ func finished(t testing.TB, s *Store, o archive.Object) bool {
 }
 
 func TestAPutReturnsAfterTheSyncWhichConcurrentPutsShare(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		w := openWriter(t, dir, Options{})
@@ -96,6 +97,7 @@ func TestAPutReturnsAfterTheSyncWhichConcurrentPutsShare(t *testing.T) {
 }
 
 func TestAnObjectIsOfOneHourAlsoWhenTheClockGoesBack(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		w := openWriter(t, dir, Options{})
@@ -123,6 +125,7 @@ func TestAnObjectIsOfOneHourAlsoWhenTheClockGoesBack(t *testing.T) {
 }
 
 func TestTheObjectOfAnHourIsFinishedWithoutAnotherPut(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		w := openWriter(t, dir, Options{})
@@ -137,6 +140,7 @@ func TestTheObjectOfAnHourIsFinishedWithoutAnotherPut(t *testing.T) {
 }
 
 func TestBoundsRemoveTheOldestAndCountThem(t *testing.T) {
+	t.Parallel()
 	t.Run("by age", func(t *testing.T) {
 		dir := t.TempDir()
 		synctest.Test(t, func(t *testing.T) {
@@ -175,7 +179,8 @@ func TestBoundsRemoveTheOldestAndCountThem(t *testing.T) {
 		var log bytes.Buffer
 		w := openWriter(t, t.TempDir(), Options{MaxBytes: bound, Log: logTo(&log)})
 		var last string
-		for i := range 40 {
+		const events = 24
+		for i := range events {
 			last = fmt.Sprintf(`{"i":%d,"a":%q}`, i, random(100_000, byte(i)))
 			putAll(t, w, last)
 		}
@@ -187,12 +192,12 @@ func TestBoundsRemoveTheOldestAndCountThem(t *testing.T) {
 		if stats.Bytes > bound || stats.Bytes < bound/2 || !strings.Contains(log.String(), "bounds removed") {
 			t.Errorf("%+v, log %s", stats, log.String())
 		}
-		events := storetest.Events(t, w.Store())
-		if !slices.Contains(events, last) {
+		left := storetest.Events(t, w.Store())
+		if !slices.Contains(left, last) {
 			t.Error("the last event is gone")
 		}
-		for i := range len(events) { // the youngest without a gap
-			if want := fmt.Sprintf(`{"i":%d,`, 39-i); !slices.ContainsFunc(events, hasPrefix(want)) {
+		for i := range len(left) { // the youngest without a gap
+			if want := fmt.Sprintf(`{"i":%d,`, events-1-i); !slices.ContainsFunc(left, hasPrefix(want)) {
 				t.Errorf("%s is gone, though %d younger ones are there", want, i)
 			}
 		}
@@ -204,6 +209,7 @@ func hasPrefix(prefix string) func(string) bool {
 }
 
 func TestAnotherProcessMayFinishReplaceOrRemoveWhatIsBeingWritten(t *testing.T) {
+	t.Parallel()
 	w := openWriter(t, t.TempDir(), Options{})
 	other := Open(w.Store().Dir())
 	putAll(t, w, "1")
@@ -235,6 +241,7 @@ func TestAnotherProcessMayFinishReplaceOrRemoveWhatIsBeingWritten(t *testing.T) 
 }
 
 func TestWhatTheDiskRefusesIsNotArchivedAndHarmsNothing(t *testing.T) {
+	t.Parallel()
 	full := errors.New("no space left on device")
 	for name, fail := range map[string]func(w *Writer){
 		"a write": func(w *Writer) {
@@ -287,6 +294,7 @@ func TestWhatTheDiskRefusesIsNotArchivedAndHarmsNothing(t *testing.T) {
 }
 
 func TestWhatAKilledWriterHasLeftIsCutOff(t *testing.T) {
+	t.Parallel()
 	first, second := storetest.Frames(t, "1")[0].Data, storetest.Frames(t, "2")[0].Data
 	for n := 0; n <= len(second); n = min(n+9, max(n+1, len(second))) {
 		s := Open(t.TempDir())
@@ -309,6 +317,7 @@ func TestWhatAKilledWriterHasLeftIsCutOff(t *testing.T) {
 }
 
 func TestAnEmptyObjectOfAKilledWriterIsRemoved(t *testing.T) {
+	t.Parallel()
 	s := Open(t.TempDir())
 	create(t, s, storetest.Name(storetest.Hour, "x"), storetest.Frames(t, "1")[0].Data[:3], 0o600)
 	openWriter(t, s.Dir(), Options{})
@@ -318,6 +327,7 @@ func TestAnEmptyObjectOfAKilledWriterIsRemoved(t *testing.T) {
 }
 
 func TestFilesThatAKilledProcessWasWritingAreRemoved(t *testing.T) {
+	t.Parallel()
 	s := Open(t.TempDir())
 	create(t, s, storetest.Name(storetest.Hour, "x"), storetest.Frames(t, "1")[0].Data, readOnly)
 	dir := filepath.Dir(s.path(storetest.Name(storetest.Hour, "x")))
@@ -339,6 +349,7 @@ func TestFilesThatAKilledProcessWasWritingAreRemoved(t *testing.T) {
 }
 
 func TestFilesOfKilledProcessesAreRemovedWhileAWriterRuns(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := openWriter(t, t.TempDir(), Options{})
 		left := filepath.Join(w.Store().Dir(), newPrefix+"left")
@@ -360,6 +371,7 @@ func TestFilesOfKilledProcessesAreRemovedWhileAWriterRuns(t *testing.T) {
 }
 
 func TestOneProcessWritesAtATime(t *testing.T) {
+	t.Parallel()
 	w := openWriter(t, t.TempDir(), Options{})
 	if _, err := OpenWriter(w.Store().Dir(), Options{}); !errors.Is(err, diskdir.ErrLocked) {
 		t.Errorf("a second one: %v", err)
@@ -377,6 +389,7 @@ func TestOneProcessWritesAtATime(t *testing.T) {
 }
 
 func TestReadersSeeWholeFramesWhileTheWriterWrites(t *testing.T) {
+	t.Parallel()
 	w := openWriter(t, t.TempDir(), Options{MaxBytes: 64 << 20})
 	s := Open(w.Store().Dir())
 	var put atomic.Int64
@@ -384,7 +397,7 @@ func TestReadersSeeWholeFramesWhileTheWriterWrites(t *testing.T) {
 	for c := range 3 {
 		wg.Go(func() {
 			for i := range 40 {
-				e := fmt.Sprintf(`{"c":%d,"i":%d,"a":%q}`, c, i, random(20_000, byte(i)))
+				e := fmt.Sprintf(`{"c":%d,"i":%d,"a":%q}`, c, i, random(5000, byte(i)))
 				if err := w.Put(t.Context(), storetest.Frames(t, e)); err != nil {
 					t.Error(err)
 				}
@@ -428,6 +441,7 @@ func TestHelperProcess(t *testing.T) {
 }
 
 func TestNothingThatWasPutIsLostWhenTheProcessIsKilled(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	var want []string
 	for run := range 4 {

@@ -57,7 +57,7 @@ func TestABucketIsAStore(t *testing.T) {
 		server := httptest.NewServer(s3test.New())
 		t.Cleanup(server.Close)
 		c := config(server.Client(), server.URL)
-		return storetest.Place{One: Open(c, bucket), Other: Open(c, bucket), Create: creator(c, bucket)}
+		return storetest.Place{One: Open(c, bucket), Other: Open(c, bucket), Create: creator(c, bucket), Page: 1000}
 	})
 }
 
@@ -81,7 +81,7 @@ func TestABucketOfMotoIsAStore(t *testing.T) {
 		if err != nil || a.Status != http.StatusOK {
 			t.Fatal(a.Status, string(a.Body), err)
 		}
-		return storetest.Place{One: Open(c, name), Other: Open(c, name), Create: creator(c, name)}
+		return storetest.Place{One: Open(c, name), Other: Open(c, name), Create: creator(c, name), Page: 1000}
 	})
 }
 

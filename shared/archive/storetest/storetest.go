@@ -21,6 +21,8 @@ type Place struct {
 	One, Other archive.Store // of the same archive, as two processes have them
 	// Create makes a finished object, as whatever fills the archive does.
 	Create func(t *testing.T, name string, content []byte)
+	// Page is how many objects an answer to a listing has at most; 0: it has all.
+	Page int
 }
 
 // Run tests stores. open returns a new place.
@@ -192,9 +194,8 @@ func ended(t *testing.T, p Place) {
 	}
 }
 
-// pages has more objects than the 1,000 of one answer of S3.
 func pages(t *testing.T, p Place) {
-	const objects = 1050
+	objects := p.Page + 50
 	for i := range objects {
 		p.Create(t, Name(Hour, fmt.Sprintf("%05d", i)), []byte("x"))
 	}
