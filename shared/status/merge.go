@@ -1,6 +1,7 @@
 package status
 
 import (
+	"bytes"
 	"cmp"
 	"slices"
 	"time"
@@ -72,8 +73,16 @@ func holds(d *Document, encoded string) bool {
 // older orders documents: by what they have observed, and else by their text, so that no order of
 // two is left open.
 func older(a, b *Document) bool {
-	return cmp.Or(a.ObservedAt.Compare(b.ObservedAt), a.WrittenAt.Compare(b.WrittenAt), cmp.Compare(a.Changes, b.Changes),
-		cmp.Compare(string(a.Encode()), string(b.Encode()))) < 0
+	return orText(cmp.Or(a.ObservedAt.Compare(b.ObservedAt), a.WrittenAt.Compare(b.WrittenAt),
+		cmp.Compare(a.Changes, b.Changes)), a, b) < 0
+}
+
+// orText is an order of two, or that of their texts, which take long to make, where it leaves them equal.
+func orText[T any](order int, a, b *T) int {
+	if order != 0 {
+		return order
+	}
+	return bytes.Compare(encode(a), encode(b))
 }
 
 func later(a, b time.Time) time.Time {
@@ -131,8 +140,7 @@ func same(a, b *Incident) bool {
 // changed last.
 func mergeIncident(a, b *Incident) Incident {
 	newer, other := a, b
-	if order := cmp.Or(b.UpdatedAt.Compare(a.UpdatedAt), cmp.Compare(len(b.Updates), len(a.Updates)),
-		cmp.Compare(string(encode(b)), string(encode(a)))); order > 0 {
+	if orText(cmp.Or(b.UpdatedAt.Compare(a.UpdatedAt), cmp.Compare(len(b.Updates), len(a.Updates))), b, a) > 0 {
 		newer, other = b, a
 	}
 	m := *newer
@@ -177,8 +185,8 @@ func mergeUpdates(a, b []Update, cutA, cutB int) ([]Update, int) {
 func mergeMaintenances(a, b []Maintenance) []Maintenance {
 	all := slices.Concat(a, b)
 	slices.SortStableFunc(all, func(x, y Maintenance) int {
-		return cmp.Or(cmp.Compare(x.ID, y.ID), y.UpdatedAt.Compare(x.UpdatedAt), cmp.Compare(len(y.Updates), len(x.Updates)),
-			cmp.Compare(string(encode(&y)), string(encode(&x))))
+		return orText(cmp.Or(cmp.Compare(x.ID, y.ID), y.UpdatedAt.Compare(x.UpdatedAt),
+			cmp.Compare(len(y.Updates), len(x.Updates))), &y, &x)
 	})
 	var merged []Maintenance
 	for _, m := range all {
