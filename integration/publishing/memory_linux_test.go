@@ -18,7 +18,7 @@ import (
 )
 
 var (
-	away = flag.Duration("away", 2*time.Second,
+	away = flag.Duration("away", 500*time.Millisecond,
 		"how long the queue is down in the memory test; 10m for the documented case")
 	kind = flag.String("away-child", "", "set by the test: run as the measured process")
 	url  = flag.String("away-url", "", "set by the test: the queue")
@@ -100,7 +100,7 @@ func TestTheMeasuredProcess(t *testing.T) {
 	}
 	m := measured{Before: resident(t)}
 	client, err := publisher.New(t.Context(),
-		publisher.Config{QueueURL: *url, Dir: *dir, CloseTimeout: time.Second, Logger: slog.New(slog.DiscardHandler)})
+		publisher.Config{QueueURL: *url, Dir: *dir, CloseTimeout: 10 * time.Millisecond, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
