@@ -50,9 +50,10 @@ func (b *Buffer) String() string {
 
 // builds are the commands that this test binary has built.
 type builds struct {
-	mu    sync.Mutex
-	dir   string
-	paths map[string]string
+	dir string
+
+	mu       sync.Mutex
+	commands map[string]func() (path string, err error) // each builds at its first call
 }
 
 var built builds
@@ -90,7 +91,7 @@ func MainOnePerCore(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "make a directory for the binaries:", err)
 		os.Exit(1)
 	}
-	built = builds{dir: dir, paths: map[string]string{}}
+	built.dir, built.commands = dir, map[string]func() (string, error){}
 	code := m.Run()
 	_ = os.RemoveAll(dir)
 	os.Exit(code)
@@ -100,28 +101,43 @@ func MainOnePerCore(m *testing.M) {
 // binary. The Lambda functions are built without RPC, as they are deployed.
 //
 // It is go run that builds, and a copy that it runs: Go keeps binaries that go run makes in its
-// build cache, so that the tests of all packages link each command once.
+// build cache, so that the tests of all packages link each command once. Several commands are built
+// at the same time.
 func Build(t testing.TB, command string) string {
 	t.Helper()
-	built.mu.Lock()
-	defer built.mu.Unlock()
-	if built.paths == nil {
+	path, err := built.command(t, command)()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// command returns what builds a command once, and then only says where it is.
+func (b *builds) command(t testing.TB, command string) func() (string, error) {
+	t.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.commands == nil {
 		t.Fatal("testutil.Build needs a TestMain that calls testutil.Main")
 	}
-	if path := built.paths[command]; path != "" {
-		return path
+	if b.commands[command] == nil {
+		b.commands[command] = sync.OnceValues(func() (string, error) { return build(b.dir, command) })
 	}
-	path := filepath.Join(built.dir, filepath.Base(command))
+	return b.commands[command]
+}
+
+// build compiles a command into a directory, and returns the path of the binary.
+func build(dir, command string) (string, error) {
+	path := filepath.Join(dir, filepath.Base(command))
 	args := []string{"run", "-exec", "cp"}
 	if filepath.Dir(command) == "functions" {
 		args = append(args, "-tags", "lambda.norpc")
 	}
 	args = append(args, "github.com/spillwayhq/spillway/"+command, path)
 	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
-		t.Fatalf("build %s: %v\n%s", command, err, out)
+		return "", fmt.Errorf("build %s: %w\n%s", command, err, out)
 	}
-	built.paths[command] = path
-	return path
+	return path, nil
 }
 
 // A Process is a command that runs beside the test and has said where it serves.
@@ -173,13 +189,18 @@ func (p *Process) Kill() {
 	<-p.exited
 }
 
-// Stop asks the process to end with SIGTERM and waits until it has. The error is that of its exit
-// code.
-func (p *Process) Stop(t testing.TB) error {
+// Ask asks the process to end, with SIGTERM, and does not wait for it. It may have ended.
+func (p *Process) Ask(t testing.TB) {
 	t.Helper()
-	if err := p.Cmd.Process.Signal(syscall.SIGTERM); err != nil {
+	if err := p.Cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		t.Fatal(err)
 	}
+}
+
+// Stop asks the process to end and waits until it has. The error is that of its exit code.
+func (p *Process) Stop(t testing.TB) error {
+	t.Helper()
+	p.Ask(t)
 	<-p.exited
 	return p.err
 }
