@@ -129,13 +129,13 @@ func (s *sample) writePipeline(t *testing.T, v version) {
 	if err := post(t.Context(), p.ingestURL+"/v1/track", "shop", fmt.Sprintf(track, "followed")); err != nil {
 		t.Fatal(err)
 	}
+	s.writeCommandLine(t, v, p, dir, list()) // while the event is on its way
 	arrivals.AwaitEvent(t, "followed")
 	await(t, "the line of tail", func() bool { return strings.Contains(followed.String(), "followed") })
 	_ = tail.Process.Signal(syscall.SIGTERM)
 	_ = tail.Wait()
 	s.write(t, tailFile, []byte(followed.String()))
 	s.writeJSON(t, deliveredFile, arrived(arrivals, "followed"))
-	s.writeCommandLine(t, v, p, dir, list())
 	s.writeMark(t, v, pausedFile, filepath.Join(dir, "spillway-paused.json"), p)
 	s.writeMark(t, v, pausedKeysFile, filepath.Join(dir, "spillway-paused-keys.json"), p, "--write-key="+pausedKey)
 	s.writeJSON(t, deadLettersFile, receiveAll(t, p.events, p.deadLetterURL))
@@ -206,7 +206,7 @@ func laterVerbs(p *pipeline, dir string) map[string][]string {
 		statusFile: {"status", "show", "--json", "--data-dir=" + dir},
 		topFile:    {"top", "--json", "--queue-url=" + p.queueURL},
 		doctorFile: {"doctor", "--json", "--queue-url=" + p.queueURL},
-		drillFile:  {"drill", "--json", "--scenario=deployment", "--rate=1"},
+		drillFile:  {"drill", "--json", "--scenario=deployment", "--rate=0.1"},
 	}
 }
 
