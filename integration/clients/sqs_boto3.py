@@ -1,4 +1,5 @@
-"""Calls the SQS API with boto3, and prints OK, or what differs and exits 1.
+"""Calls the SQS API with boto3, and prints OK, or what differs and exits 1. Where boto3 is missing, or speaks the Query
+protocol as versions before November 2023 do, it exits 3.
 
 The endpoint, the credentials and the region come from the environment: AWS_ENDPOINT_URL_SQS, AWS_ACCESS_KEY_ID,
 AWS_SECRET_ACCESS_KEY, AWS_REGION (older ones read AWS_DEFAULT_REGION). The steps are those of sqs_js.mjs and sqs_cli.sh.
@@ -9,12 +10,20 @@ import os
 import struct
 import sys
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import ClientError
+try:
+    import boto3
+    from botocore.config import Config
+    from botocore.exceptions import ClientError
+except ImportError as e:
+    print(e)
+    sys.exit(3)
 
 # endpoint_url is given because boto3 before 1.28 doesn't read AWS_ENDPOINT_URL_SQS. Nothing is retried: an error is a finding.
 sqs = boto3.client("sqs", endpoint_url=os.environ["AWS_ENDPOINT_URL_SQS"], config=Config(retries={"max_attempts": 0}))
+protocol = sqs.meta.service_model.metadata["protocol"]
+if protocol != "json":
+    print(f"too old: it speaks the {protocol} protocol")
+    sys.exit(3)
 
 
 def check(what, got, want):

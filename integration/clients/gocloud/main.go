@@ -1,7 +1,9 @@
-// Package gocloud runs the conformance tests that the Go Cloud Development Kit has for pub/sub
-// drivers against its SQS driver and the SQS endpoint in AWS_ENDPOINT_URL_SQS. The test in the folder
-// above starts an SQS emulator and runs it.
-package gocloud
+// Command gocloud runs the conformance tests that the Go Cloud Development Kit has for pub/sub drivers
+// against its SQS driver and the SQS endpoint in AWS_ENDPOINT_URL_SQS. The test in the folder above
+// starts an SQS emulator and runs it.
+//
+// It is a program, and no test, because Go keeps what go run links, and links each test again.
+package main
 
 import (
 	"context"
@@ -24,11 +26,18 @@ import (
 	"gocloud.dev/pubsub/drivertest"
 )
 
-func TestTheSQSDriverOfGoCloudConforms(t *testing.T) {
+func main() {
 	endpoint := os.Getenv("AWS_ENDPOINT_URL_SQS")
 	if endpoint == "" {
-		t.Skip("AWS_ENDPOINT_URL_SQS names no endpoint: run go test in integration/clients, which starts one")
+		fmt.Fprintln(os.Stderr, "AWS_ENDPOINT_URL_SQS names no endpoint: run go test in integration/clients, which starts one")
+		os.Exit(1)
 	}
+	all := func(string, string) (bool, error) { return true, nil }
+	testing.Main(all, []testing.InternalTest{{Name: "TheSQSDriverOfGoCloudConforms",
+		F: func(t *testing.T) { conforms(t, endpoint) }}}, nil, nil)
+}
+
+func conforms(t *testing.T, endpoint string) {
 	client := sqs.New(sqs.Options{Region: "us-east-1", BaseEndpoint: &endpoint,
 		Credentials: credentials.NewStaticCredentialsProvider("test", "test", "")})
 	drivertest.RunConformanceTests(t, func(context.Context, *testing.T) (drivertest.Harness, error) {
