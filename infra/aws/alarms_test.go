@@ -13,7 +13,7 @@ import (
 )
 
 func TestTheTemplateHasEveryAlarmOfTheTopology(t *testing.T) {
-	tmpl, _ := defaults(t)
+	tmpl := defaults(t)
 	d := usual()
 	topics := map[string]string{"": "null"} // references in the template, by the topic's name
 	for id, r := range tmpl.exactly(t, 2, "AWS::SNS::Topic") {
@@ -75,7 +75,7 @@ func TestTheTemplateHasEveryAlarmOfTheTopology(t *testing.T) {
 
 // Route 53 reads the alarm's metric itself, and knows no queries.
 func TestAnAlarmForRoute53NamesItsMetricAndHasNoActions(t *testing.T) {
-	tmpl, _ := defaults(t)
+	tmpl := defaults(t)
 	d := usual()
 	for _, a := range d.Routing {
 		r := tmpl.named(t, "AWS::CloudWatch::Alarm", "AlarmName", a.Name)
@@ -146,7 +146,7 @@ func TestACompositeAlarmDependsOnTheAlarmsOfItsRule(t *testing.T) {
 	if want := `ALARM("a") OR ALARM("b")`; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
-	_, content := defaults(t)
+	content := defaults(t).content
 	var tmpl struct {
 		Resources map[string]struct {
 			Type       string
@@ -245,7 +245,7 @@ func dashboard(t *testing.T, tmpl template) (body struct {
 }
 
 func TestTheDashboardShowsEveryAlarmAndEveryWidgetOnce(t *testing.T) {
-	tmpl, _ := defaults(t)
+	tmpl := defaults(t)
 	d := usual()
 	body := dashboard(t, tmpl)
 	var titles, want []string

@@ -21,7 +21,7 @@ func withKey(s *settings.Settings) {
 }
 
 func TestWithoutTheSettingThereIsNoArchive(t *testing.T) {
-	tmpl, _ := defaults(t)
+	tmpl := defaults(t)
 	for _, kind := range []string{"AWS::S3::Bucket", "AWS::KinesisFirehose::DeliveryStream", "AWS::Glue::Table"} {
 		if n := len(tmpl.of(kind)); n != 0 {
 			t.Errorf("%d of %s", n, kind)
@@ -228,7 +228,7 @@ func TestWithAnArchiveIngestMaySendToTheBulkQueue(t *testing.T) {
 	if strings.Count(may, bulk) != 1 || !strings.Contains(url, "Bulk") {
 		t.Errorf("it may send to %s, and is told %s", may, url)
 	}
-	without, _ := defaults(t)
+	without := defaults(t)
 	if function, may := ingest(without); strings.Contains(may, bulk) ||
 		function.at("Environment", "Variables", "SPILLWAY_ARCHIVE_QUEUE_URL") != nil {
 		t.Errorf("without an archive it may send to %s", may)

@@ -247,7 +247,7 @@ func newWorld(t *testing.T) *world {
 	}))
 	t.Cleanup(ssm.Close)
 	w.ssm = ssm.URL
-	w.template, _ = defaults(t)
+	w.template = defaults(t)
 	return w
 }
 

@@ -339,7 +339,7 @@ func TestADeploymentThatWouldReplaceAQueueIsRefused(t *testing.T) {
 // The logical IDs follow from the names of the constructs, which nobody looks at when he renames
 // one.
 func TestTheQueuesOfTheStackAreComparedWithThoseThatTheTemplateMakes(t *testing.T) {
-	tmpl, _ := defaults(t)
+	tmpl := defaults(t)
 	n := topology.DefaultNames()
 	own := map[string]string{}
 	for id, q := range tmpl.exactly(t, 3, "AWS::SQS::Queue") {

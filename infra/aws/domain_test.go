@@ -147,7 +147,7 @@ func TestTheCanaryDialsItsOwnRegionUnderTheSharedName(t *testing.T) {
 			t.Errorf("%s: SDKs are told %v", region, url)
 		}
 	}
-	tmpl, _ := defaults(t)
+	tmpl := defaults(t)
 	if strings.Contains(string(tmpl.content), "SPILLWAY_INGEST_DIAL") {
 		t.Error("without a domain the canary dials something")
 	}

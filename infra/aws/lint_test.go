@@ -23,7 +23,7 @@ func TestCfnLintFindsNothing(t *testing.T) {
 	}
 	key := "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 	folder := t.TempDir()
-	defaults, _ := defaults(t)
+	defaults := defaults(t)
 	// W3005: the CDK makes functions depend on their roles, to which they refer anyway.
 	args := []string{"--ignore-checks", "W3005", "--regions", "eu-west-1", "eu-central-1", "eu-west-3", "us-east-1", "--"}
 	write := func(name string, tmpl template) {

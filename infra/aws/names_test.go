@@ -29,6 +29,12 @@ func adoptedAndProtected(s *settings.Settings) {
 	s.StatusRegions, s.StatusDomain, s.StatusCertificate = []string{"eu-central-1"}, "status.example.com", statusCertificate
 }
 
+// adopted is the template of a pipeline whose queues an earlier stack has retained.
+func adopted(t *testing.T) template {
+	t.Helper()
+	return once(t, staging(t, adoptedAndProtected))["eu-west-1"]
+}
+
 const boundary = "arn:aws:iam::123456789012:policy/boundary"
 
 // ofTeam are settings in which a pipeline is otherwise the default one.
@@ -60,7 +66,7 @@ func physicalNames(t template) map[string][]string {
 }
 
 func TestTwoPipelinesInOneAccountAndRegionShareNoName(t *testing.T) {
-	first, _ := defaults(t)
+	first := defaults(t)
 	second := once(t, staging(t, ofTeam))["eu-west-1"]
 	theirs := physicalNames(second)
 	kinds := 0
@@ -82,7 +88,7 @@ func TestTwoPipelinesInOneAccountAndRegionShareNoName(t *testing.T) {
 
 // Names also occur in ARNs, variables, policies, rules of alarms and the dashboard.
 func TestASecondPipelineMentionsNothingOfTheDefaultOne(t *testing.T) {
-	second := once(t, staging(t, adoptedAndProtected))["eu-west-1"]
+	second := adopted(t)
 	own := once(t, staging(t, ofTeam))["eu-west-1"]
 	allowed := map[string]bool{
 		"spillway":        true, // the tag application

@@ -104,7 +104,7 @@ func TestWhatAReleaseDeploysIsWhatTheCDKAppDeploys(t *testing.T) {
 	for name, c := range choices {
 		var app []byte
 		if name == "defaults" {
-			made, _ := defaults(t)
+			made := defaults(t)
 			app = made.content
 			defer plantDifferences(t, c, app)
 		} else {

@@ -112,22 +112,19 @@ func TestACycleIsFoundWhereverItIsWritten(t *testing.T) {
 	}
 }
 
-// functionURL has adopted queues too, so that more tests look at the same template.
-func functionURL(s *settings.Settings) {
-	s.IngestEndpoint, s.AdoptQueues = settings.FunctionURL, settings.AdoptAll
-}
-
 // rollouts are the kinds of templates, with the functions that have versions.
 var rollouts = map[string]struct {
 	template func(*testing.T) template
+	pipeline string
 	live     []string
 	steps    bool // with CodeDeploy
 }{
-	"defaults": {func(t *testing.T) template { d, _ := defaults(t); return d }, []string{"Deliver", "Ingest"}, true},
-	"all":      {func(t *testing.T) template { return archived(t) }, []string{"Deliver", "Ingest"}, false},
+	"defaults": {func(t *testing.T) template { return defaults(t) }, "spillway", []string{"Deliver", "Ingest"}, true},
+	"all":      {func(t *testing.T) template { return archived(t) }, "spillway", []string{"Deliver", "Ingest"}, false},
 	// An alias has another URL.
-	"function URL, adopted queues": {func(t *testing.T) template { return with(t, functionURL) }, []string{"Deliver"}, true},
-	"publishers":                   {func(t *testing.T) template { return publishers(t)["eu-west-1"] }, []string{"Deliver"}, true},
+	"function URL":   {func(t *testing.T) template { return several(t) }, "spillway", []string{"Deliver"}, true},
+	"publishers":     {func(t *testing.T) template { return publishers(t)["eu-west-1"] }, "spillway", []string{"Deliver"}, true},
+	"adopted queues": {adopted, "staging", []string{"Deliver", "Ingest"}, true},
 }
 
 func TestNothingInAStackWaitsForItself(t *testing.T) {
@@ -173,7 +170,7 @@ func TestAnAliasMovesOnlyWhenAllThatWatchesTheNewVersionIsThere(t *testing.T) {
 				}
 			}
 			if tried := slices.ContainsFunc(slices.Collect(maps.Keys(first)), func(id string) bool {
-				return tmpl.Resources[id].at("FunctionName") == topology.DefaultNames().RolloutFunction
+				return tmpl.Resources[id].at("FunctionName") == c.pipeline+"-rollout"
 			}); tried != c.steps {
 				t.Errorf("%s: %s moves after the rollout function is there: %v", name, id, tried)
 			}
@@ -220,7 +217,7 @@ func TestTheEventSourcesAndTheEndpointInvokeTheAlias(t *testing.T) {
 
 // An alarm with the name of one that exists would be that one, and may fire already.
 func TestTheAlarmOnAVersionHasItsNumberInNameAndMetrics(t *testing.T) {
-	tmpl, _ := defaults(t)
+	tmpl := defaults(t)
 	d := usual()
 	for id, version := range tmpl.exactly(t, 2, "AWS::Lambda::Version") {
 		function := id[:strings.Index(id, "CurrentVersion")]
@@ -280,7 +277,7 @@ func TestTheRolloutFunctionTriesTheVersionsOfTheFunctionsThatHaveAny(t *testing.
 			continue
 		}
 		tmpl := c.template(t)
-		f := tmpl.named(t, "AWS::Lambda::Function", "FunctionName", topology.DefaultNames().RolloutFunction)
+		f := tmpl.named(t, "AWS::Lambda::Function", "FunctionName", c.pipeline+"-rollout")
 		for function, variable := range map[string]string{"Deliver": "SPILLWAY_DELIVER_VERSION",
 			"Ingest": "SPILLWAY_INGEST_VERSION"} {
 			want := slices.Contains(c.live, function)
@@ -288,8 +285,8 @@ func TestTheRolloutFunctionTriesTheVersionsOfTheFunctionsThatHaveAny(t *testing.
 			if strings.HasPrefix(version, `{"Ref":"`+function+"CurrentVersion") != want || (version == "null") == want {
 				t.Errorf("%s: %s is %s", name, variable, version)
 			}
-			for _, part := range []string{`:function:spillway-%s:*"`, `:deploymentgroup:spillway-rollout/spillway-%s"`} {
-				part = fmt.Sprintf(part, strings.ToLower(function))
+			for _, part := range []string{`:function:PIPELINE-%s:*"`, `:deploymentgroup:PIPELINE-rollout/PIPELINE-%s"`} {
+				part = strings.ReplaceAll(fmt.Sprintf(part, strings.ToLower(function)), "PIPELINE", c.pipeline)
 				if may := strings.Contains(string(tmpl.content), part); may != want {
 					t.Errorf("%s: something may use %s: %v", name, part, may)
 				}

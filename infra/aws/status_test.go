@@ -368,7 +368,7 @@ func TestThePipelineTellsWhereItsIngestEndpointAndItsStatusSiteAre(t *testing.T)
 		}
 	}
 	tmpl.exactly(t, 2, "AWS::SSM::Parameter")
-	without, _ := defaults(t)
+	without := defaults(t)
 	without.exactly(t, 0, "AWS::SSM::Parameter")
 }
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime/debug"
 	"sync"
 	"syscall"
 	"testing"
@@ -40,6 +41,7 @@ func TestMain(m *testing.M) {
 			_ = syscall.Exec(binary, os.Args, os.Environ())
 		}
 	}
+	debug.SetGCPercent(400) // little is held
 	testutil.MainOnePerCore(m)
 }
 
@@ -248,7 +250,8 @@ func onceIn(tb testing.TB, name string, s *settings.Settings, env environment) m
 func several(tb testing.TB) template {
 	tb.Helper()
 	return with(tb, func(s *settings.Settings) {
-		s.OKNotifications, s.Runbook, s.EventBridge = false, "https://wiki.example.com/spillway", true
+		s.IngestEndpoint, s.EventBridge = settings.FunctionURL, true
+		s.OKNotifications, s.Runbook = false, "https://wiki.example.com/spillway"
 		s.EndpointParameter, s.WriteKeysParameters = "/spillway/segment-endpoint", []string{"/team/keys", "partners"}
 		s.WriteKeysObject = "s3://keys-{region}/team/web.json"
 		s.ReservedConcurrency, s.BatchSize, s.BatchingWindowSeconds = 50, 600, 30
@@ -277,12 +280,10 @@ func archived(tb testing.TB) template {
 	return once(tb, &s)["cn-northwest-1"]
 }
 
-// defaults is the template of a deployment without settings, and its text with masked hashes of the
-// functions.
-func defaults(tb testing.TB) (template, []byte) {
+// defaults is the template of a deployment without settings.
+func defaults(tb testing.TB) template {
 	tb.Helper()
-	t := with(tb, func(*settings.Settings) {})
-	return t, t.masked()
+	return with(tb, func(*settings.Settings) {})
 }
 
 var hashes = regexp.MustCompile(`[0-9a-f]{64}`)

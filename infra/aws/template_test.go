@@ -15,7 +15,7 @@ import (
 )
 
 func TestTheDefaultTemplateIsTheGoldenOne(t *testing.T) {
-	_, got := defaults(t)
+	got := defaults(t).masked()
 	compareGolden(t, "template.json", got)
 }
 
@@ -55,7 +55,7 @@ func number(t *testing.T, value any) float64 {
 }
 
 func TestTheNumbersAreThoseOfTheTopology(t *testing.T) {
-	tmpl, _ := defaults(t)
+	tmpl := defaults(t)
 	d := usual()
 	equal := func(what string, got any, want float64) {
 		t.Helper()
@@ -127,7 +127,7 @@ func TestTheNumbersAreThoseOfTheTopology(t *testing.T) {
 // These are AWS's own rules, whatever the topology says.
 func TestGoodMessagesDoNotBecomeDeadLetters(t *testing.T) {
 	for name, tmpl := range map[string]template{
-		"defaults": func() template { d, _ := defaults(t); return d }(),
+		"defaults": defaults(t),
 		"others":   several(t),
 	} {
 		dead := tmpl.named(t, "AWS::SQS::Queue", "QueueName", topology.DefaultNames().DeadLetterQueue)
@@ -151,7 +151,7 @@ func TestGoodMessagesDoNotBecomeDeadLetters(t *testing.T) {
 }
 
 func TestQueuesAreEncryptedRequireTLSAndOutliveTheStack(t *testing.T) {
-	tmpl, _ := defaults(t)
+	tmpl := defaults(t)
 	queues := tmpl.of("AWS::SQS::Queue")
 	if len(queues) != 3 {
 		t.Fatalf("%d queues", len(queues))
@@ -204,7 +204,7 @@ func statements(document any) []map[string]any {
 }
 
 func TestEveryFunctionHasItsOwnRoleAndLogGroup(t *testing.T) {
-	tmpl, _ := defaults(t)
+	tmpl := defaults(t)
 	roles, logs := map[string]bool{}, map[string]bool{}
 	for id, f := range tmpl.of("AWS::Lambda::Function") {
 		role, log := text(f.at("Role")), text(f.at("LoggingConfig", "LogGroup"))
@@ -244,7 +244,7 @@ var actions = map[string][]string{
 }
 
 func TestRolesAllowOnlyWhatTheirFunctionNeeds(t *testing.T) {
-	tmpl, _ := defaults(t)
+	tmpl := defaults(t)
 	seen := 0
 	for id, policy := range tmpl.of("AWS::IAM::Policy") {
 		var allowed []string
@@ -307,7 +307,7 @@ func hasNoResource(actions []string) bool {
 }
 
 func TestTheCanaryComparesTheLogsOfThePipelineAlone(t *testing.T) {
-	tmpl, _ := defaults(t)
+	tmpl := defaults(t)
 	n := topology.DefaultNames()
 	f := tmpl.named(t, "AWS::Lambda::Function", "FunctionName", n.CanaryFunction)
 	groups := f.at("Environment", "Variables", "SPILLWAY_COMPARE_LOG_GROUPS")
@@ -332,14 +332,15 @@ func TestTheCanaryComparesTheLogsOfThePipelineAlone(t *testing.T) {
 }
 
 // allOf removes the wildcards that stand for all of one thing.
-var allOf = strings.NewReplacer(`:parameter/spillway/write-keys:*"`, `"`, `:function:spillway-deliver:*"`, `"`,
+var allOf = strings.NewReplacer(`:parameter/spillway/write-keys:*"`, `"`, `:parameter/team/keys:*"`, `"`,
+	`:parameter/partners:*"`, `"`, `:function:spillway-deliver:*"`, `"`,
 	`:function:spillway-ingest:*"`, `"`, `"/archive/*"`, `"`, `"/failed/*"`, `"`)
 
 func TestNoStatementAllowsAWildcard(t *testing.T) {
 	for name, tmpl := range map[string]template{
-		"defaults":     func() template { d, _ := defaults(t); return d }(),
+		"defaults":     defaults(t),
 		"own key":      statusSites(t)["eu-west-1"],
-		"function URL": with(t, functionURL),
+		"function URL": several(t),
 	} {
 		found := 0
 		for id, r := range tmpl.Resources {
@@ -373,7 +374,7 @@ func TestNoStatementAllowsAWildcard(t *testing.T) {
 }
 
 func TestOnlyTheIngestEndpointIsPublic(t *testing.T) {
-	tmpl, _ := defaults(t)
+	tmpl := defaults(t)
 	for id, r := range tmpl.exactly(t, 2, "AWS::Lambda::Permission") {
 		principal := text(r.at("Principal"))
 		if principal != `"apigateway.amazonaws.com"` && principal != `"events.amazonaws.com"` || r.at("SourceArn") == nil {
@@ -383,7 +384,7 @@ func TestOnlyTheIngestEndpointIsPublic(t *testing.T) {
 	if n := len(tmpl.of("AWS::Lambda::Url")); n > 0 {
 		t.Errorf("%d function URLs beside the HTTP API", n)
 	}
-	url := with(t, functionURL)
+	url := several(t)
 	var public []string
 	for id, r := range url.of("AWS::Lambda::Permission") {
 		if text(r.at("Principal")) != `"*"` {
@@ -410,7 +411,7 @@ func TestOnlyTheIngestEndpointIsPublic(t *testing.T) {
 }
 
 func TestTheAccessLogHasNothingOfARequest(t *testing.T) {
-	tmpl, _ := defaults(t)
+	tmpl := defaults(t)
 	stages := tmpl.of("AWS::ApiGatewayV2::Stage")
 	for id, r := range stages {
 		format, _ := r.at("AccessLogSettings", "Format").(string)
@@ -439,7 +440,7 @@ func TestTheAccessLogHasNothingOfARequest(t *testing.T) {
 // CloudFormation sets the properties that a template has. One that says that the event source is
 // enabled would resume what a person has paused, with the next change of any other property.
 func TestTheTemplateDoesNotSayWhetherDeliveryIsPaused(t *testing.T) {
-	tmpl, _ := defaults(t)
+	tmpl := defaults(t)
 	for id, source := range tmpl.exactly(t, 2, "AWS::Lambda::EventSourceMapping") {
 		if enabled := source.at("Enabled"); enabled != nil {
 			t.Errorf("%s says that it is enabled: %v", id, enabled)

@@ -9,13 +9,13 @@ import (
 )
 
 func TestQueuesThatAnEarlierStackRetainedAreAdopted(t *testing.T) {
-	tmpl := with(t, functionURL)
+	tmpl := adopted(t)
 	if n := len(tmpl.of("AWS::SQS::Queue")); n != 0 {
 		t.Errorf("%d queues are created although they exist", n)
 	}
 	policies := 0
 	for _, p := range tmpl.of("AWS::SQS::QueuePolicy") {
-		if strings.Contains(text(p.at("Queues")), "spillway-") &&
+		if strings.Contains(text(p.at("Queues")), "staging-") &&
 			strings.Contains(text(p.at("PolicyDocument")), "aws:SecureTransport") {
 			policies++
 		}
@@ -23,7 +23,7 @@ func TestQueuesThatAnEarlierStackRetainedAreAdopted(t *testing.T) {
 	if policies != 3 {
 		t.Errorf("%d queues require TLS, want 3", policies)
 	}
-	n := topology.DefaultNames()
+	n := staging(t, adoptedAndProtected).Topology().Names
 	from := map[string]bool{n.EventsQueue: true, n.BulkQueue: true}
 	for _, source := range tmpl.exactly(t, 2, "AWS::Lambda::EventSourceMapping") {
 		arn := text(source.at("EventSourceArn"))
@@ -33,8 +33,7 @@ func TestQueuesThatAnEarlierStackRetainedAreAdopted(t *testing.T) {
 		}
 		delete(from, queue)
 	}
-	if url := text(tmpl.named(t, "AWS::Lambda::Function", "FunctionName",
-		topology.DefaultNames().DeliverFunction).at("Environment",
+	if url := text(tmpl.named(t, "AWS::Lambda::Function", "FunctionName", n.DeliverFunction).at("Environment",
 		"Variables", "SPILLWAY_QUEUE_URL")); !strings.Contains(url, "https://sqs.eu-west-1.") {
 		t.Errorf("the function's queue is %s", url)
 	}
@@ -131,7 +130,7 @@ func TestTheIngestFunctionMaySendToTheQueuesOfTheOtherRegions(t *testing.T) {
 
 func TestDeliverMayPutOnlyItsOwnEventsOnTheBusAndOnlyIfTheSettingSaysSo(t *testing.T) {
 	for _, on := range []bool{true, false} {
-		tmpl, _ := defaults(t)
+		tmpl := defaults(t)
 		if on {
 			tmpl = several(t)
 		}
@@ -160,7 +159,7 @@ func TestDeliverMayPutOnlyItsOwnEventsOnTheBusAndOnlyIfTheSettingSaysSo(t *testi
 }
 
 func TestTheTemplateHasTheOutputsThatPeopleUse(t *testing.T) {
-	tmpl, _ := defaults(t)
+	tmpl := defaults(t)
 	for _, name := range []string{"IngestUrl", "EventsQueueUrl", "BulkQueueUrl", "DeadLetterQueueUrl",
 		"PublisherQueueUrls", "DeliverLogGroup", "AlarmTopicArn", "TicketTopicArn", "DashboardUrl", "Version", "Settings",
 		"SpillwayCommand"} {
