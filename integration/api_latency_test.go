@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"text/tabwriter"
 	"time"
@@ -23,8 +24,11 @@ var (
 )
 
 // shortTime is for a plain `go test`, which checks what arrives and not how fast: the rows are then
-// measured in parallel.
+// measured in parallel, and the APIs of a row are under load at the same time.
 const shortTime = 250 * time.Millisecond
+
+// inParallel says that nobody looks at how fast the APIs are.
+func inParallel() bool { return *latencyTime == shortTime }
 
 // surroundings are what an API depends on.
 type surroundings struct {
@@ -80,13 +84,13 @@ var modes = []string{"none", "memory", "process", "disk"}
 // is bounded, and that every event arrives afterwards. The table shows how long the requests took.
 // The test does not assert it, because it depends on the machine.
 func TestTheAPIAnswersWhateverFails(t *testing.T) {
-	if *latencyTime == shortTime {
+	if inParallel() {
 		t.Parallel()
 	}
 	tables := make([]strings.Builder, len(faults))
 	for i, f := range faults {
 		t.Run(f.name, func(t *testing.T) {
-			if *latencyTime == shortTime {
+			if inParallel() {
 				if f.like != "" {
 					t.Skipf("%q is a sample of this; -api-time 1s measures all", f.like)
 				}
@@ -158,11 +162,18 @@ func measure(t *testing.T, f fault) []*side {
 	}
 	f.begin(t, s)
 	for i := range int(*latencyTime / turnTime()) {
+		var loading sync.WaitGroup
 		for j := range sides {
 			one, turn := sides[(i+j)%len(sides)], &result{}
-			g.run(t.Context(), one.api.Address, fmt.Sprint(one.mode, "-", i), turnTime(), turn)
 			one.turns = append(one.turns, turn)
-			one.add(turn)
+			loading.Go(func() { g.run(t.Context(), one.api.Address, fmt.Sprint(one.mode, "-", i), turnTime(), turn) })
+			if !inParallel() {
+				loading.Wait()
+			}
+		}
+		loading.Wait()
+		for _, one := range sides {
+			one.add(one.turns[i])
 		}
 	}
 	g.client.CloseIdleConnections() // an API that ends waits for those that carried no request yet
@@ -180,6 +191,9 @@ func measure(t *testing.T, f fault) []*side {
 		if one.grown += one.api.Memory(t, "VmHWM"); one.grown > mostGrown {
 			t.Errorf("%s: it grew by %d MB, more than %d MB", one.mode, one.grown>>20, mostGrown>>20)
 		}
+		one.api.Ask(t) // all of them, because some take a second to send what they hold
+	}
+	for _, one := range sides {
 		one.api.stop(t) // the next process sends what is on disk
 		one.lost = one.api.lost()
 		if mayLose := slices.Contains(f.loses, one.mode); mayLose != (len(one.lost) > 0) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -82,15 +83,17 @@ func noneElse(t *testing.T, o *localtest.Arrivals, ids []string) {
 	t.Logf("%d events sent, %d arrived, %d duplicates", len(ids), arrived, duplicates)
 }
 
+var upKills = flag.Int("up-kills", 2, "how many times the local pipeline is killed")
+
 func TestUpDeliversEveryAcceptedEventWhenKilled(t *testing.T) {
 	t.Parallel()
 	o := localtest.NewArrivals()
 	_, segmentURL := localtest.Segment(t, segmentd.Options{Latency: 30 * time.Millisecond, OnEvent: o.Add, EventLimit: -1})
 	dir := t.TempDir()
 	args := []string{"--data-dir=" + dir, "--segment=" + segmentURL}
-	const rounds, perRound = 4, 5000
+	const perRound = 5000
 	var ids []string
-	for round := range rounds {
+	for round := range *upKills {
 		p := spillwayUp(t, args...)
 		before := o.Distinct()
 		endpoint := strings.TrimSuffix(p.Address, local.QueueURL("", topology.DefaultNames().EventsQueue))
@@ -189,9 +192,9 @@ func TestAFailedMessageIsReportedAndItsVisibilityTimeoutChanged(t *testing.T) {
 		t.Errorf("answered %s, want %s", answer, want)
 	}
 	// The function has set a visibility timeout of 27 s to 33 s. Otherwise the message would be
-	// visible after the queue's timeout of 1 s.
+	// visible after the queue's timeout of 1 s, which began when it was received.
 	back, err := f.client.ReceiveMessage(t.Context(),
-		&sqs.ReceiveMessageInput{QueueUrl: aws.String(f.queueURL), WaitTimeSeconds: 2})
+		&sqs.ReceiveMessageInput{QueueUrl: aws.String(f.queueURL), WaitTimeSeconds: 1})
 	if err != nil || len(back.Messages) != 0 {
 		t.Errorf("the message was received before its visibility timeout ended: %d messages, %v", len(back.Messages), err)
 	}
