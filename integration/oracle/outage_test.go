@@ -29,13 +29,12 @@ import (
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
-// The outage that is priced: 100 events of 1,000 bytes arrive in a second and are packed into one
-// message. In the simulation a message holds one event and says that it holds 100, because only
-// calls are counted, and to parse 30 GB for that would take too long. (This saves blind retries
+// The outage that is priced: 100 events of 1,000 bytes arrive in a second, and those of messageEvery
+// are packed into one message. In the simulation a message holds one event and says that it holds all of them, because
+// only calls are counted, and to parse 30 GB for that would take too long. (This saves blind retries
 // some calls: the events of an invocation would need more than one batch.)
 const (
 	eventsPerSecond = 100
-	messageEvery    = time.Second
 	eventBytes      = 1000
 
 	// What an invocation takes besides what is simulated: time, and bytes of Lambda's own log
@@ -45,11 +44,21 @@ const (
 	sqsChunk      = 64 << 10
 )
 
-// The default run has a sample: half an hour, once. CI and docs/cost.md have four hours, three
-// times.
+// The default run has a sample: half an hour, once, and a third of the messages. CI and docs/cost.md
+// have four hours, three times.
 var outage = flag.Duration("outage", 30*time.Minute, "for how long Segment is away in what an outage costs")
 
 const longOutage = 4 * time.Hour
+
+func messageEvery() time.Duration {
+	if *outage >= longOutage {
+		return time.Second
+	}
+	return 3 * time.Second
+}
+
+// eventsPerMessage is how many events arrive meanwhile.
+func eventsPerMessage() float64 { return messageEvery().Seconds() * eventsPerSecond }
 
 // usage counts what an outage uses, as AWS counts it.
 type usage struct {
@@ -80,7 +89,7 @@ type countingQueue struct {
 
 func (q countingQueue) Receive(ctx context.Context, most int, wait time.Duration) ([]lambda.Message, error) {
 	got, err := q.Queue.Receive(ctx, most, wait)
-	body := price.MessageBytes(messageEvery.Seconds() * eventsPerSecond * eventBytes)
+	body := price.MessageBytes(eventsPerMessage() * eventBytes)
 	q.sqs.Add(int64(math.Max(1, math.Ceil(float64(len(got))*body/sqsChunk))))
 	return got, err
 }
@@ -206,12 +215,12 @@ func simulate(t *testing.T, kind failure, handler func(deliver.Config) (lambda.H
 		_, err := w.client.SendMessage(t.Context(),
 			&awssqs.SendMessageInput{QueueUrl: &url, MessageBody: &body,
 				MessageAttributes: sqsclient.Attributes(map[string]message.Attribute{
-					message.AttrEventCount: message.NumberAttribute(int64(messageEvery.Seconds() * eventsPerSecond)),
+					message.AttrEventCount: message.NumberAttribute(int64(eventsPerMessage())),
 				})})
 		if err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(messageEvery)
+		time.Sleep(messageEvery())
 	}
 	if !w.Drained(patience) {
 		t.Errorf("%v after the outage the queue still holds %+v", patience, w.Events().Stats())
