@@ -28,7 +28,7 @@ import (
 // that breaks its rules, a body that is not JSON, and one that was made by hand.
 func withDeadLetters(t *testing.T) *local.Pipeline {
 	t.Helper()
-	p := localtest.Start(t, local.Config{WriteKey: "the-default-key"})
+	p := localtest.StartEager(t, local.Config{WriteKey: "the-default-key"})
 	script := segmentd.Script{}
 	for _, id := range []string{"poison-1", "poison-2", "poison-3"} {
 		script.Rules = append(script.Rules, segmentd.Rule{Match: segmentd.Match{MessageID: id}, Status: 400})
@@ -319,7 +319,7 @@ func TestWithoutABulkQueueARedriveGoesToTheEventsQueue(t *testing.T) {
 
 func TestRedriveSendsNothingWhileSegmentFails(t *testing.T) {
 	t.Parallel()
-	p := localtest.Start(t, local.Config{})
+	p := localtest.StartEager(t, local.Config{})
 	for range 3 {
 		put(t, p, topology.DefaultNames().DeadLetterQueue, `{"type":"track","userId":"u","event":"By Hand"}`)
 	}

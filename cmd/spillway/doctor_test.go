@@ -12,7 +12,7 @@ import (
 )
 
 func TestDoctorChecksTheLocalPipeline(t *testing.T) {
-	p := localtest.Start(t, local.Config{IngestAddr: "localhost:0"}) // it delivers, so that it has alarms
+	p := localtest.StartEager(t, local.Config{IngestAddr: "localhost:0"}) // it delivers, so that it has alarms
 	out, _, err := spillway(t.Context(), "", "doctor", queueFlag(p))
 	if err != nil || !strings.Contains(out, "0 warning, 0 failed, 0 unknown") {
 		t.Errorf("%v\n%s", err, out)

@@ -12,7 +12,7 @@ import (
 
 func TestHealthSaysWhetherAnIngestEndpointAcceptsEvents(t *testing.T) {
 	t.Parallel()
-	up := localtest.Start(t, local.Config{IngestAddr: "127.0.0.1:0"})
+	up := localtest.StartEager(t, local.Config{IngestAddr: "127.0.0.1:0"})
 	if out, _, err := spillway(t.Context(), "", "health", "--url="+up.IngestURL); err != nil ||
 		out != "{\"success\":true}\n" {
 		t.Errorf("of a pipeline that runs it says %q, %v", out, err)

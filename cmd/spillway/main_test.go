@@ -29,7 +29,7 @@ func TestErrorsAreOneLineThatSaysWhatToDo(t *testing.T) {
 	defer taken.Close()
 	_, takenPort, _ := net.SplitHostPort(taken.Addr().String())
 	held := t.TempDir()
-	localtest.Start(t, local.Config{Dir: held})
+	localtest.StartEager(t, local.Config{Dir: held})
 
 	up := func(args ...string) []string {
 		return append([]string{"up", "--sqs-port=0", "--segment-port=0", "--ingest-port=0", "--console-port=0"}, args...)

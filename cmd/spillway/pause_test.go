@@ -13,7 +13,7 @@ import (
 func TestPauseAndResumeSayWhoWhenAndWhy(t *testing.T) {
 	t.Parallel()
 	arrivals := localtest.NewArrivals()
-	p := localtest.Start(t, local.Config{OnEvent: arrivals.Add})
+	p := localtest.StartEager(t, local.Config{OnEvent: arrivals.Add})
 	for _, c := range []struct{ command, want string }{
 		{"resume", `^Delivery is not paused: nothing was changed\.\n$`},
 		{"pause --reason Segment\u00a0migrates", `^Delivery has been paused since \S+ \S+ UTC by \S+@\S+: Segment.migrates\nEvents wait .*14 days\. ` +

@@ -44,7 +44,7 @@ var (
 func withArchive(t *testing.T, n int) (*local.Pipeline, *localtest.Arrivals) {
 	t.Helper()
 	arrivals := localtest.NewArrivals()
-	p := localtest.Start(t, local.Config{Archive: &local.ArchiveBounds{Bytes: 1 << 30}, OnEvent: arrivals.Add})
+	p := localtest.StartEager(t, local.Config{Archive: &local.ArchiveBounds{Bytes: 1 << 30}, OnEvent: arrivals.Add})
 	var in strings.Builder
 	for i := range n {
 		fmt.Fprintf(&in, `{"type":"track","userId":"user-%d","event":"Run Started","messageId":"m-%d","timestamp":"2026-01-01T00:00:00Z",`+
@@ -170,7 +170,7 @@ func TestReplayRefusesWhatCanNotBeMeant(t *testing.T) {
 			t.Errorf("%q: %v, want %s", args, err, want)
 		}
 	}
-	p := localtest.Start(t, local.Config{})
+	p := localtest.StartEager(t, local.Config{})
 	if _, _, err := spillway(t.Context(), "", "replay", "--from=1h", queueFlag(p)); err == nil ||
 		!strings.Contains(err.Error(), "keeps no archive") {
 		t.Errorf("a pipeline without an archive: %v", err)

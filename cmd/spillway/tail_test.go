@@ -17,7 +17,7 @@ import (
 
 func TestTailShowsTheOutcomeOfEachEvent(t *testing.T) {
 	t.Parallel()
-	p := localtest.Start(t, local.Config{})
+	p := localtest.StartEager(t, local.Config{})
 	if err := p.Segmentd().SetScript(segmentd.Script{Rules: []segmentd.Rule{{Match: segmentd.Match{MessageID: "poison"},
 		Status: 400}}}); err != nil {
 		t.Fatal(err)
@@ -86,7 +86,7 @@ func TestPipelineStopsCleanlyDuringATail(t *testing.T) {
 	t.Parallel()
 	var lines io.Reader
 	t.Run("pipeline", func(inner *testing.T) { // it stops at the end of inner, and reports there how
-		lines = watcher(t, localtest.Start(inner, local.Config{}).SQSURL)
+		lines = watcher(t, localtest.StartEager(inner, local.Config{}).SQSURL)
 	})
 	if rest, err := io.ReadAll(lines); err != nil || len(rest) > 0 {
 		t.Errorf("the watcher got %q and %v", rest, err)

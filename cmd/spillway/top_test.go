@@ -25,7 +25,7 @@ import (
 
 func TestTopShowsWhoSendsWhatToARunningPipeline(t *testing.T) {
 	t.Parallel()
-	p := localtest.Start(t, local.Config{IngestAddr: "127.0.0.1:0", Canary: true})
+	p := localtest.StartEager(t, local.Config{IngestAddr: "127.0.0.1:0", Canary: true})
 	post := func(writeKey, body string) {
 		t.Helper()
 		r, err := http.NewRequestWithContext(t.Context(), "POST", p.IngestURL+"/v1/batch", strings.NewReader(body))

@@ -22,7 +22,7 @@ func archiving(t *testing.T, change func(*local.Config)) *local.Pipeline {
 	if change != nil {
 		change(&c)
 	}
-	p := localtest.Start(t, c)
+	p := localtest.StartEager(t, c)
 	names := topology.DefaultNames()
 	put(t, p, names.EventsQueue, `{"writeKey":"k","batch":[`+
 		`{"type":"track","event":"Run","userId":"anna","anonymousId":"device-1","messageId":"a1"},`+
@@ -91,7 +91,7 @@ func TestWhyTellsWhatHappenedToAnEvent(t *testing.T) {
 
 func TestWhyWithoutAnArchiveLooksElsewhere(t *testing.T) {
 	t.Parallel()
-	p := localtest.Start(t, local.Config{})
+	p := localtest.StartEager(t, local.Config{})
 	put(t, p, topology.DefaultNames().EventsQueue, `{"type":"track","userId":"anna","messageId":"a2"}`)
 	await(t, "the dead letter", func() bool { return p.Status().DeadLetters == 1 })
 	out, errOut, err := spillway(t.Context(), "", "why", "a2", queueFlag(p))
@@ -114,7 +114,7 @@ func TestWhyShowsAsManyEventsOfAUserAsTheLimitSays(t *testing.T) {
 	}
 	c := local.Config{Archive: &local.ArchiveBounds{Bytes: 64 << 20}}
 	withPage(&c)
-	p := localtest.Start(t, c)
+	p := localtest.StartEager(t, c)
 	queue := topology.DefaultNames().EventsQueue
 	put(t, p, queue, batch("archived", archived))
 	await(t, "the archive", func() bool { return p.Status().Archive.Events == archived })

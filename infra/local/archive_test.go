@@ -57,7 +57,7 @@ func TestWhatUpDeliversIsInItsArchive(t *testing.T) {
 		Archive: &local.ArchiveBounds{Age: 24 * time.Hour, Bytes: 1 << 20}}
 	for run := range 2 { // the second one goes on with what the first one has left
 		t.Run(fmt.Sprint("run ", run), func(t *testing.T) {
-			p := localtest.Start(t, config)
+			p := localtest.StartEager(t, config)
 			id := fmt.Sprint("archived-", run)
 			track(t, p, `{"writeKey":"wk","userId":"u","event":"e","messageId":"`+id+`"}`)
 			arrivals.AwaitEvent(t, id)
@@ -74,7 +74,7 @@ func TestWhatUpDeliversIsInItsArchive(t *testing.T) {
 	}
 	t.Run("another pipeline", func(t *testing.T) {
 		config.Name = "staging"
-		if s := localtest.Start(t, config).Status(); len(archivedEvents(t, s.ArchiveDir)) != 0 {
+		if s := localtest.StartEager(t, config).Status(); len(archivedEvents(t, s.ArchiveDir)) != 0 {
 			t.Errorf("it has the archive of the first one: %s", s.ArchiveDir)
 		}
 	})
@@ -83,7 +83,7 @@ func TestWhatUpDeliversIsInItsArchive(t *testing.T) {
 func TestAnArchiveThatFailsHoldsUpNoEvent(t *testing.T) {
 	t.Parallel()
 	arrivals := localtest.NewArrivals()
-	p := localtest.Start(t, local.Config{Dir: t.TempDir(), IngestAddr: "127.0.0.1:0", OnEvent: arrivals.Add,
+	p := localtest.StartEager(t, local.Config{Dir: t.TempDir(), IngestAddr: "127.0.0.1:0", OnEvent: arrivals.Add,
 		Archive: &local.ArchiveBounds{Age: 24 * time.Hour}})
 	dir := p.Status().ArchiveDir
 	blocked := dir + "/" + fmt.Sprint(time.Now().UTC().Year())
@@ -101,7 +101,7 @@ func TestAnArchiveThatFailsHoldsUpNoEvent(t *testing.T) {
 func TestADeadLetterOfTheIngestEndpointIsInTheArchiveOfUp(t *testing.T) {
 	t.Parallel()
 	arrivals := localtest.NewArrivals()
-	p := localtest.Start(t, local.Config{Dir: t.TempDir(), IngestAddr: "127.0.0.1:0", OnEvent: arrivals.Add,
+	p := localtest.StartEager(t, local.Config{Dir: t.TempDir(), IngestAddr: "127.0.0.1:0", OnEvent: arrivals.Add,
 		Archive: &local.ArchiveBounds{Age: 24 * time.Hour, Bytes: 1 << 20}})
 	answer, err := http.Post(p.IngestURL+"/v1/batch", "application/json", strings.NewReader(`{"writeKey":"wk","batch":[`+
 		`{"type":"track","userId":"u","event":"e","messageId":"valid"},{"type":"track","userId":"u","messageId":"invalid"}]}`))

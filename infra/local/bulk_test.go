@@ -30,7 +30,7 @@ func sendInBulk(t *testing.T, p *local.Pipeline, writeKey, id string) {
 func TestTheBulkQueueIsDeliveredBesideTheEventsQueue(t *testing.T) {
 	t.Parallel()
 	arrivals := localtest.NewArrivals()
-	p := localtest.Start(t, local.Config{IngestAddr: "127.0.0.1:0", OnEvent: arrivals.Add})
+	p := localtest.StartEager(t, local.Config{IngestAddr: "127.0.0.1:0", OnEvent: arrivals.Add})
 	sendTo(t, p, "wk", "fresh")
 	sendInBulk(t, p, "wk", "redriven")
 	arrivals.AwaitEvent(t, "fresh")
@@ -49,7 +49,7 @@ func TestTheBulkQueueIsDeliveredBesideTheEventsQueue(t *testing.T) {
 func TestWhatIsRetainedOfTheBulkQueueWaitsThere(t *testing.T) {
 	t.Parallel()
 	arrivals := localtest.NewArrivals()
-	p := localtest.Start(t, local.Config{IngestAddr: "127.0.0.1:0", OnEvent: arrivals.Add})
+	p := localtest.StartEager(t, local.Config{IngestAddr: "127.0.0.1:0", OnEvent: arrivals.Add})
 	key := `{"key":"` + event.KeyID("partner") + `","by":"ann"}`
 	if _, status, text := toggle(t, p, local.PausePath, key); status != http.StatusOK {
 		t.Fatal(text)
@@ -67,7 +67,7 @@ func TestWhatIsRetainedOfTheBulkQueueWaitsThere(t *testing.T) {
 func TestAPauseStopsBothQueues(t *testing.T) {
 	t.Parallel()
 	arrivals := localtest.NewArrivals()
-	p := localtest.Start(t, local.Config{IngestAddr: "127.0.0.1:0", OnEvent: arrivals.Add})
+	p := localtest.StartEager(t, local.Config{IngestAddr: "127.0.0.1:0", OnEvent: arrivals.Add})
 	if _, status, text := toggle(t, p, local.PausePath, `{"by":"ann"}`); status != http.StatusOK {
 		t.Fatal(text)
 	}

@@ -98,7 +98,7 @@ func (a attack) send(t *testing.T, port string) int {
 func TestNoPageReadsOrChangesAnythingOnAnyPort(t *testing.T) {
 	t.Parallel()
 	arrivals := localtest.NewArrivals()
-	p := localtest.Start(t, local.Config{IngestAddr: "127.0.0.1:0", OnEvent: arrivals.Add})
+	p := localtest.StartEager(t, local.Config{IngestAddr: "127.0.0.1:0", OnEvent: arrivals.Add})
 	dead := p.QueueURL("spillway-dead-letters")
 	client := localtest.Client(p.SQSURL)
 	if _, err := client.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: aws.String(dead),
@@ -168,7 +168,7 @@ func post(t *testing.T, url, body string, header http.Header) http.Header {
 func TestAnSDKInAPageOfAnySiteReachesIngest(t *testing.T) {
 	t.Parallel()
 	arrivals := localtest.NewArrivals()
-	p := localtest.Start(t, local.Config{IngestAddr: "127.0.0.1:0", OnEvent: arrivals.Add, Hosts: []string{"events.test"}})
+	p := localtest.StartEager(t, local.Config{IngestAddr: "127.0.0.1:0", OnEvent: arrivals.Add, Hosts: []string{"events.test"}})
 	header := post(t, p.IngestURL+"/v1/t", `{"writeKey":"k","userId":"u","event":"Run","messageId":"from-a-page"}`,
 		http.Header{"Origin": {"https://shop.example"}, "Sec-Fetch-Site": {"cross-site"}, "Content-Type": {"text/plain"}})
 	if got := header.Get("Access-Control-Allow-Origin"); got != "https://shop.example" {

@@ -84,7 +84,7 @@ func TestAReaderKnowsWhatHappened(t *testing.T) {
 		`{"name":"app","writeKey":"app","enabled":false}]}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := localtest.Start(t, local.Config{IngestAddr: "127.0.0.1:0", WriteKeysFile: keys})
+	p := localtest.StartEager(t, local.Config{IngestAddr: "127.0.0.1:0", WriteKeysFile: keys})
 	if err := p.Segmentd().SetScript(segmentd.Script{Rules: []segmentd.Rule{
 		{Match: segmentd.Match{MessageID: "poison"}, Status: 400}, {Match: segmentd.Match{WriteKey: "later"}, Status: 429},
 	}}); err != nil {

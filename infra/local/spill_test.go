@@ -15,7 +15,7 @@ func TestWithASpillDirectoryEventsAreAcceptedWhenTheQueuesFail(t *testing.T) {
 	dir, spillDir := t.TempDir(), t.TempDir()
 	arrivals := localtest.NewArrivals()
 	t.Run("the queues fail", func(t *testing.T) {
-		p := localtest.Start(t, local.Config{Dir: dir, SpillDir: spillDir, IngestAddr: "127.0.0.1:0", OnEvent: arrivals.Add})
+		p := localtest.StartEager(t, local.Config{Dir: dir, SpillDir: spillDir, IngestAddr: "127.0.0.1:0", OnEvent: arrivals.Add})
 		if err := p.SQS().Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -28,6 +28,6 @@ func TestWithASpillDirectoryEventsAreAcceptedWhenTheQueuesFail(t *testing.T) {
 	if files, _ := filepath.Glob(filepath.Join(spillDir, "events", "*.spill")); len(files) == 0 {
 		t.Error("nothing is in the spill directory")
 	}
-	localtest.Start(t, local.Config{Dir: dir, SpillDir: spillDir, IngestAddr: "127.0.0.1:0", OnEvent: arrivals.Add})
+	localtest.StartEager(t, local.Config{Dir: dir, SpillDir: spillDir, IngestAddr: "127.0.0.1:0", OnEvent: arrivals.Add})
 	arrivals.AwaitEvent(t, "spilled")
 }

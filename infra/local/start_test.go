@@ -55,7 +55,7 @@ func TestAWriteKeysFileHasKeysAndQuotasAndIsReadAgain(t *testing.T) {
 	}
 	write(`{"writeKeys":[{"name":"web","writeKey":"known"},{"name":"partner","writeKey":"limited","quota":0.001,"burst":1}]}`)
 	arrivals := localtest.NewArrivals()
-	p := localtest.Start(t, local.Config{Name: "staging", IngestAddr: "127.0.0.1:0", WriteKeysFile: path, Canary: true,
+	p := localtest.StartEager(t, local.Config{Name: "staging", IngestAddr: "127.0.0.1:0", WriteKeysFile: path, Canary: true,
 		OnEvent: arrivals.Add})
 	track := func(writeKey, id string) int {
 		t.Helper()

@@ -93,7 +93,7 @@ func TestPausedDeliverySurvivesARestartAndLosesNothing(t *testing.T) {
 func TestAPausedWriteKeyWaitsAndOthersGoOn(t *testing.T) {
 	t.Parallel()
 	dir, arrivals := t.TempDir(), localtest.NewArrivals()
-	p := localtest.Start(t, local.Config{Dir: dir, IngestAddr: "127.0.0.1:0", OnEvent: arrivals.Add})
+	p := localtest.StartEager(t, local.Config{Dir: dir, IngestAddr: "127.0.0.1:0", OnEvent: arrivals.Add})
 	key := `{"key":"` + event.KeyID("partner") + `","by":"ann"}`
 	if done, status, text := toggle(t, p, local.PausePath, key); status != http.StatusOK || done.Already {
 		t.Fatalf("%d %s", status, text)
@@ -121,7 +121,7 @@ func TestAPausedWriteKeyWaitsAndOthersGoOn(t *testing.T) {
 
 func TestAWrongRequestToPauseChangesNothing(t *testing.T) {
 	t.Parallel()
-	p := localtest.Start(t, local.Config{})
+	p := localtest.StartEager(t, local.Config{})
 	held := localtest.Start(t, local.Config{Hold: true})
 	for _, c := range []struct {
 		p          *local.Pipeline

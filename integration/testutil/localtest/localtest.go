@@ -37,6 +37,14 @@ func Start(t testing.TB, c local.Config) *local.Pipeline {
 	return p
 }
 
+// StartEager is Start of a pipeline that delivers each message alone, and so at once: a batch of several
+// waits a second for more.
+func StartEager(t testing.TB, c local.Config) *local.Pipeline {
+	t.Helper()
+	c.BatchSize = 1
+	return Start(t, c)
+}
+
 // StartStoppable is Start for a test that stops the pipeline earlier.
 func StartStoppable(t testing.TB, c local.Config) (p *local.Pipeline, stop func()) {
 	t.Helper()

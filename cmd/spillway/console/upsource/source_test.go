@@ -23,7 +23,7 @@ func TestMain(m *testing.M) { testutil.Main(m) }
 func start(t *testing.T, c local.Config) *Source {
 	t.Helper()
 	c.IngestAddr = "127.0.0.1:0"
-	s := New(localtest.Start(t, c))
+	s := New(localtest.StartEager(t, c))
 	t.Cleanup(s.Close)
 	return s
 }
