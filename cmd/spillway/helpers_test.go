@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"os"
-	"runtime/debug"
 	"strings"
 	"testing"
 	"time"
@@ -23,7 +22,7 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
-	debug.SetGCPercent(400) // the collector takes a quarter of these tests' CPU, and they hold little
+	testutil.CollectLess()
 	testutil.Main(m)
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/spillwayhq/spillway/cmd/spillway/top"
 	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/integration/testutil"
 	"github.com/spillwayhq/spillway/shared/heavy"
 )
 
@@ -285,7 +286,7 @@ func (s *fakeSwitches) Send(_ context.Context, n int) (int, error) {
 //
 //	go test ./cmd/spillway/console -serve 127.0.0.1:0
 func TestMain(m *testing.M) {
-	flag.Parse()
+	testutil.CollectLess()
 	if *serveAt == "" {
 		os.Exit(m.Run())
 	}

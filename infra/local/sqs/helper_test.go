@@ -3,13 +3,20 @@ package sqs
 import (
 	"context"
 	"log/slog"
+	"os"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/spillwayhq/spillway/infra/local/sqs/store"
+	"github.com/spillwayhq/spillway/integration/testutil"
 )
+
+func TestMain(m *testing.M) {
+	testutil.CollectLess()
+	os.Exit(m.Run())
+}
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 

@@ -3,6 +3,7 @@ package contents
 import (
 	"fmt"
 	"log/slog"
+	"os"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -14,9 +15,15 @@ import (
 	"github.com/spillwayhq/spillway/infra/local/sqs"
 	"github.com/spillwayhq/spillway/infra/local/sqs/store"
 	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/integration/testutil"
 	"github.com/spillwayhq/spillway/shared/message"
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
+
+func TestMain(m *testing.M) {
+	testutil.CollectLess()
+	os.Exit(m.Run())
+}
 
 // bench is an SQS emulator with the queues of a pipeline.
 type bench struct {

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"maps"
 	"math/rand/v2"
+	"os"
 	"path"
 	"slices"
 	"strings"
@@ -16,8 +17,14 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/spillwayhq/spillway/integration/testutil"
 	"github.com/spillwayhq/spillway/shared/frame"
 )
+
+func TestMain(m *testing.M) {
+	testutil.CollectLess()
+	os.Exit(m.Run())
+}
 
 const dir = "data"
 
