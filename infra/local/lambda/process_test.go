@@ -31,20 +31,29 @@ func build(t *testing.T) string {
 	return path
 }
 
-// TestTheBuiltBinaryRunsAsOnLambda shares one build among its parts.
+// TestTheBuiltBinaryRunsAsOnLambda shares one build among its parts, of which some mostly wait.
 func TestTheBuiltBinaryRunsAsOnLambda(t *testing.T) {
 	path := build(t)
-	t.Run("it gets the invocation and Lambda's environment", func(t *testing.T) { testDescribe(t, path) })
-	t.Run("its process is used again", func(t *testing.T) { testReuse(t, path) })
-	t.Run("an error keeps the process, a panic and an exit discard it", func(t *testing.T) { testFailures(t, path) })
-	t.Run("a process killed in mid-invocation fails it, and the next gets a new one",
-		func(t *testing.T) { testKilledBusy(t, path) })
-	t.Run("a process killed while idle is replaced unnoticed", func(t *testing.T) { testKilledIdle(t, path) })
-	t.Run("a process that passes the deadline is killed", func(t *testing.T) { testTimeout(t, path) })
-	t.Run("an init that ends or hangs is an error", func(t *testing.T) { testInit(t, path) })
-	t.Run("close kills what ignores SIGTERM", func(t *testing.T) { testIgnoredSIGTERM(t, path) })
-	t.Run("payloads and answers of megabytes arrive whole", func(t *testing.T) { testLarge(t, path) })
-	t.Run("an event source mapping drives it", func(t *testing.T) { testMappingOfProcess(t, path) })
+	for _, part := range []struct {
+		name string
+		test func(*testing.T, string)
+	}{
+		{"a process that passes the deadline is killed", testTimeout},
+		{"close kills what ignores SIGTERM", testIgnoredSIGTERM},
+		{"an init that ends or hangs is an error", testInit},
+		{"it gets the invocation and Lambda's environment", testDescribe},
+		{"its process is used again", testReuse},
+		{"an error keeps the process, a panic and an exit discard it", testFailures},
+		{"a process killed in mid-invocation fails it, and the next gets a new one", testKilledBusy},
+		{"a process killed while idle is replaced unnoticed", testKilledIdle},
+		{"payloads and answers of megabytes arrive whole", testLarge},
+		{"an event source mapping drives it", testMappingOfProcess},
+	} {
+		t.Run(part.name, func(t *testing.T) {
+			t.Parallel()
+			part.test(t, path)
+		})
+	}
 }
 
 // processes records the PIDs and the output of a function's processes.

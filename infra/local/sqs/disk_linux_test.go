@@ -12,6 +12,7 @@ import (
 // TestTheServerSurvivesARealFullDisk fills a file system of 160 MB, drains it, and
 // fills it again.
 func TestTheServerSurvivesARealFullDisk(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=80m"); err != nil {
 		t.Skipf("can't mount a small file system here (it takes root): %v", err)

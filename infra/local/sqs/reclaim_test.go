@@ -34,6 +34,7 @@ func sendNoise(t *testing.T, q *Queue, messages int) {
 }
 
 func TestTheSpaceOfDeletedMessagesIsReclaimed(t *testing.T) {
+	t.Parallel()
 	const messages = 100 // of 100 KB
 	tests := map[string]struct {
 		messages int
