@@ -348,6 +348,7 @@ func needsLinux(t *testing.T) {
 
 // This runs the functions' binaries with the variables of the template.
 func TestTheSynthesisedFunctionsAcceptAndDeliverEvents(t *testing.T) {
+	t.Parallel() // with the other test that builds the functions
 	needsLinux(t)
 	w := newWorld(t)
 	deliver := w.deployed(t, topology.DefaultNames().DeliverFunction)
@@ -421,6 +422,7 @@ func TestTheSynthesisedFunctionsAcceptAndDeliverEvents(t *testing.T) {
 
 // A wrong variable is what a deployment gets wrong first, and it must be found by a query too.
 func TestAFunctionThatCannotStartSaysSoInALineOfJSON(t *testing.T) {
+	t.Parallel()
 	needsLinux(t)
 	for _, f := range usual().Functions {
 		command := exec.Command(testutil.Build(t, "functions/"+f.Metrics))

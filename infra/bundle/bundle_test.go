@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"testing"
 
@@ -15,6 +16,11 @@ import (
 	"github.com/spillwayhq/spillway/infra/settings"
 	"github.com/spillwayhq/spillway/infra/topology"
 )
+
+func TestMain(m *testing.M) {
+	debug.SetGCPercent(400) // as usual, a third of the CPU would be the collector's
+	m.Run()
+}
 
 // usual are the settings of a deployment that chooses nothing but its region, changed.
 func usual(t *testing.T, values ...string) *settings.Settings {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"sync"
@@ -18,6 +19,11 @@ import (
 	"github.com/spillwayhq/spillway/shared/message"
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
+
+func TestMain(m *testing.M) {
+	debug.SetGCPercent(400) // as usual, a third of the CPU would be the collector's
+	m.Run()
+}
 
 // stored is a message in a fake queue.
 type stored struct {

@@ -3,12 +3,18 @@ package derive_test
 import (
 	"encoding/json"
 	"fmt"
+	"runtime/debug"
 	"strings"
 	"testing"
 
 	"github.com/spillwayhq/spillway/infra/bundle/derive"
 	"github.com/spillwayhq/spillway/infra/bundle/template"
 )
+
+func TestMain(m *testing.M) {
+	debug.SetGCPercent(400) // as usual, half of the CPU would be the collector's
+	m.Run()
+}
 
 // app synthesises a template of one resource with these properties.
 func app(properties func(*template.Choice) map[string]any) derive.Synthesise {
