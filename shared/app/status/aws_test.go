@@ -81,9 +81,12 @@ func TestAnswersThatMakeNoSenseAreErrors(t *testing.T) {
 		"{ }": func(d *deployed) error { _, err := d.IngestURL(t.Context()); return err },
 		"":    func(d *deployed) error { _, err := d.Canaries(t.Context()); return err },
 	} {
-		if err := call(wire(t, answering(200, body))); err == nil || !strings.HasPrefix(err.Error(), "read the ") {
-			t.Errorf("%q: %v", body, err)
-		}
+		t.Run(body, func(t *testing.T) {
+			t.Parallel()
+			if err := call(wire(t, answering(200, body))); err == nil || !strings.HasPrefix(err.Error(), "read the ") {
+				t.Error(err)
+			}
+		})
 	}
 }
 

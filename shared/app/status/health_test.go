@@ -110,6 +110,7 @@ func TestAnEndpointThatHangsIsGivenUpInTime(t *testing.T) {
 }
 
 func TestARedirectIsNoHealth(t *testing.T) {
+	t.Parallel()
 	server := httptest.NewServer(http.RedirectHandler("https://example.com/", http.StatusFound))
 	defer server.Close()
 	if h := AskHealth(t.Context(), nil, server.URL); h.Status != http.StatusFound {

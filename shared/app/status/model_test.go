@@ -114,6 +114,7 @@ func truth(all []outage, minute int, places []*place) map[string]status.State {
 }
 
 func TestADayOfRandomOutagesIsTheOneThatTheModelCounts(t *testing.T) {
+	t.Parallel()
 	for seed := range uint64(*modelSeeds) {
 		synctest.Test(t, func(t *testing.T) { runModel(t, seed, *modelHours*60) })
 	}

@@ -56,6 +56,7 @@ func during(all []fault, minute int) fault {
 }
 
 func TestWhateverIsCutOffBothBucketsTellTheSameAfterwards(t *testing.T) {
+	t.Parallel()
 	for seed := range uint64(*modelSeeds) {
 		synctest.Test(t, func(t *testing.T) { runPartitions(t, seed, *modelHours*60) })
 	}

@@ -18,6 +18,7 @@ const (
 )
 
 func TestEachMinuteThePageShowsWhatTheRegionsAre(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 1)
 		w.minute(0)
@@ -43,6 +44,7 @@ func TestEachMinuteThePageShowsWhatTheRegionsAre(t *testing.T) {
 }
 
 func TestAMinuteAsksForFewMetrics(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 1)
 		for _, c := range []struct {
@@ -67,6 +69,7 @@ func TestAMinuteAsksForFewMetrics(t *testing.T) {
 }
 
 func TestARegionThatHangsCostsOnlyItsOwnComponents(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 1)
 		w.minute(0) // its ingest endpoint is known since then
@@ -83,6 +86,7 @@ func TestARegionThatHangsCostsOnlyItsOwnComponents(t *testing.T) {
 }
 
 func TestARegionThatRefusesOrPanicsIsUnknown(t *testing.T) {
+	t.Parallel()
 	for name, change := range map[string]func(*place){"refuses": func(p *place) { p.denies = true },
 		"panics": func(p *place) { p.panics = true }} {
 		synctest.Test(t, func(t *testing.T) {
@@ -102,6 +106,7 @@ func TestARegionThatRefusesOrPanicsIsUnknown(t *testing.T) {
 }
 
 func TestAColdStartWhileARegionIsAwayStillAsksItsEndpoint(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 1)
 		w.minute(0)
@@ -117,6 +122,7 @@ func TestAColdStartWhileARegionIsAwayStillAsksItsEndpoint(t *testing.T) {
 }
 
 func TestWhatIsRememberedOutlivesWhatCantBeRead(t *testing.T) {
+	t.Parallel()
 	const all = `{"eu-west-1":"https://eu-west-1.test","us-east-1":"https://us-east-1.test"}`
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 1)
@@ -145,6 +151,7 @@ func TestWhatIsRememberedOutlivesWhatCantBeRead(t *testing.T) {
 }
 
 func TestTwoFunctionsShareTheWork(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 2)
 		for range 5 {
@@ -165,6 +172,7 @@ func TestTwoFunctionsShareTheWork(t *testing.T) {
 }
 
 func TestABucketWhoseFunctionDoesNotRunIsWrittenByTheOther(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 2)
 		w.minute(0, 1)
@@ -198,6 +206,7 @@ func away(how string) s3test.Fault {
 }
 
 func TestWhileABucketIsAwayTheOtherOneGoesOnAndBothAreOneAgainAfterwards(t *testing.T) {
+	t.Parallel()
 	for _, how := range []string{"hangs", "refuses", "refuses the write", "is overloaded"} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t, 2)
@@ -254,6 +263,7 @@ func down(d *status.Document, id string) (sum time.Duration) {
 }
 
 func TestAMinuteThatIsInvokedTwiceCountsOnce(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 1)
 		w.places[0].set(func(p *place) { p.fires = []string{"delivery-down"} })
@@ -276,6 +286,7 @@ func TestAMinuteThatIsInvokedTwiceCountsOnce(t *testing.T) {
 }
 
 func TestADocumentThatIsBrokenOrEmptyIsKeptAndANewOneBegins(t *testing.T) {
+	t.Parallel()
 	for _, content := range []string{"", "{", "null", "[]", `{"version":1,"components":[{"days":[{"date":"x"}]}]}`,
 		"\x00"} {
 		synctest.Test(t, func(t *testing.T) {
@@ -293,6 +304,7 @@ func TestADocumentThatIsBrokenOrEmptyIsKeptAndANewOneBegins(t *testing.T) {
 }
 
 func TestADocumentOfANewerVersionIsNotTouched(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 1)
 		w.s3[first].Set(first, "site/status.json", []byte(`{"version":1000}`))
@@ -308,6 +320,7 @@ func TestADocumentOfANewerVersionIsNotTouched(t *testing.T) {
 
 // A function whose clock was a day ahead has written. Who has the right time goes on from its own.
 func TestADocumentFromTheFutureDoesNotStopTheSite(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 1)
 		w.minute(0)
@@ -326,6 +339,7 @@ func TestADocumentFromTheFutureDoesNotStopTheSite(t *testing.T) {
 }
 
 func TestAFunctionThatEndsBetweenTheDocumentAndThePagesIsMendedByTheNextMinute(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 1)
 		w.minute(0)
