@@ -20,7 +20,7 @@ import (
 
 var (
 	hostileConns = flag.Int("hostile-connections", 600, "how many hostile connections to open in the test of an attack")
-	hostileTime  = flag.Duration("hostile-time", 400*time.Millisecond, "how long each attack is")
+	hostileTime  = flag.Duration("hostile-time", 200*time.Millisecond, "how long each attack is")
 )
 
 // An attacker is what a hostile client does with one connection until ctx ends or it is closed.

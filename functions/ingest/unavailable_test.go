@@ -17,13 +17,18 @@ import (
 	"github.com/spillwayhq/spillway/integration/testutil/localtest"
 )
 
-// asFunction is the built binary as a Lambda function, with Lambda's default timeout of 3 s, which
-// is less than the endpoint waits for the queue by itself.
+// asFunction is the built binary as a Lambda function, with Lambda's default timeout of 3 s.
 func asFunction(t *testing.T, env []string) (invoke func(*testing.T, func(*payload)) reply, log *testutil.Buffer) {
+	t.Helper()
+	return asFunctionFor(t, 3*time.Second, env)
+}
+
+func asFunctionFor(t *testing.T, timeout time.Duration, env []string) (invoke func(*testing.T, func(*payload)) reply,
+	log *testutil.Buffer) {
 	t.Helper()
 	log = new(testutil.Buffer)
 	f := lambda.NewFunction(lambda.FunctionConfig{
-		Timeout:        3 * time.Second,
+		Timeout:        timeout,
 		NewEnvironment: lambda.Process(lambda.ProcessConfig{Path: binary(t), Env: env, Output: log}),
 	})
 	t.Cleanup(f.Close)
@@ -56,7 +61,8 @@ func TestAQueueThatHangsIsA429BeforeTheFunctionTimesOut(t *testing.T) {
 	}
 	t.Cleanup(func() { l.Close() })
 	hanging := "http://" + l.Addr().String()
-	invoke, log := asFunction(t, []string{
+	// Less time than the endpoint waits for the queue by itself.
+	invoke, log := asFunctionFor(t, 2*time.Second, []string{
 		"AWS_ACCESS_KEY_ID=local", "AWS_SECRET_ACCESS_KEY=local", "AWS_ENDPOINT_URL_SQS=" + hanging,
 		"SPILLWAY_QUEUE_URL=" + hanging + "/1/events", "SPILLWAY_DEAD_LETTER_QUEUE_URL=" + hanging + "/1/dead",
 	})
