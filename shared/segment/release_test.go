@@ -23,9 +23,12 @@ func scribble(b *event.Batch) {
 }
 
 // bigBatch is larger than what the sockets between two processes of a machine buffer.
-func bigBatch() *event.Batch {
+func bigBatch() *event.Batch { return largest(500) }
+
+// largest is a batch of so many events of the largest size.
+func largest(events int) *event.Batch {
 	b := &event.Batch{WriteKey: "key"}
-	for range 500 {
+	for range events {
 		b.Events = append(b.Events, bytes.Repeat([]byte("x"), event.MaxEventBytes))
 	}
 	return b
@@ -82,8 +85,7 @@ func TestNothingReadsTheEventsAfterFlush(t *testing.T) {
 		defer server.Close()
 		client := newTestClient(t, Config{Endpoint: server.URL, Transport: server.Client().Transport})
 		for range 50 {
-			b := bigBatch()
-			b.Events = b.Events[:30]
+			b := largest(30)
 			e := failure(t, client.Flush(t.Context(), b))
 			scribble(b)
 			if e.Status != 413 {
