@@ -25,6 +25,7 @@ var noon = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 type memory struct {
 	mu      sync.Mutex
 	objects map[string][]byte
+	packer  *archive.Packer // of put
 	files   map[string][]byte
 	// broken is asked by Open for an error after so many bytes; nil: none.
 	broken func(name string) (after int64, err error)
@@ -37,15 +38,17 @@ func newMemory() *memory { return &memory{objects: map[string][]byte{}, files: m
 // put packs records into an object.
 func (m *memory) put(t testing.TB, name string, records ...archive.Record) {
 	t.Helper()
-	p, err := archive.NewPacker()
-	if err != nil {
-		t.Fatal(err)
+	if m.packer == nil {
+		var err error
+		if m.packer, err = archive.NewPacker(); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for i := range records {
-		p.Add(&records[i], i)
+		m.packer.Add(&records[i], i)
 	}
 	var object []byte
-	for _, f := range p.Frames() {
+	for _, f := range m.packer.Frames() {
 		object = append(object, f.Data...)
 	}
 	m.objects[objectName(name)] = append(m.objects[objectName(name)], object...)

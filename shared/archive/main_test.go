@@ -1,0 +1,11 @@
+package archive
+
+import (
+	"runtime/debug"
+	"testing"
+)
+
+func TestMain(m *testing.M) {
+	debug.SetGCPercent(200) // as usual, a third of the CPU would be the collector's
+	m.Run()
+}
