@@ -23,7 +23,7 @@ import (
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
-var seeds = flag.Int("seeds", 20, "how many runs of the oracle")
+var seeds = flag.Int("seeds", 10, "how many runs of the oracle")
 
 var oneSeed = flag.Uint64("seed", 0, "the only run of the oracle, as a failure names it")
 

@@ -377,7 +377,7 @@ func randomEnrichment(rng *rand.Rand) (pathType string, en Enrichment) {
 	return []string{"", "track", "page"}[rng.IntN(3)], en
 }
 
-var randomEvents = flag.Int("random-events", 10_000, "how many random events are enriched")
+var randomEvents = flag.Int("random-events", 5_000, "how many random events are enriched")
 
 func TestEnrichmentChangesOnlyItsOwnFields(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))

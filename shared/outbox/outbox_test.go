@@ -333,7 +333,7 @@ func TestTheQueueIsUsedAgainWhenItIsFast(t *testing.T) {
 
 // TestAQueueThatIsSlowForAnHourGetsWhatComes: what is on disk must not grow for as long as the queue
 // takes a second for each call.
-var slowFor = flag.Duration("slow", 2*time.Minute, "for how long a queue is slow to which 100 messages/s are sent")
+var slowFor = flag.Duration("slow", time.Minute, "for how long a queue is slow to which 100 messages/s are sent")
 
 func TestAQueueThatIsSlowForAnHourGetsWhatComes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

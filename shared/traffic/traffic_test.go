@@ -106,7 +106,7 @@ func evening(hour float64) float64 {
 	return 1 + 9*max(0, min(1, (hour-17)/2, (23-hour)/2))
 }
 
-var days = flag.Int("days", 3, "how many days of calm traffic are compared, up to the Monday after the clocks change: "+
+var days = flag.Int("days", 2, "how many days of calm traffic are compared, up to the Monday after the clocks change: "+
 	"with 8 also with a week ago")
 
 func TestInACalmWeekNothingIsUnusual(t *testing.T) {
