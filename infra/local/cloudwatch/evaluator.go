@@ -63,8 +63,9 @@ type metricAlarm struct {
 	rule       rule
 	expression *metricmath.Expression
 	metrics    []reading
-	before     State // the evaluation before
-	notifies   bool  // it has an action of its own, because it is no part of a composite
+	computed   []float64 // what the expression made of the metrics' values; nil: nothing yet
+	before     State     // the evaluation before
+	notifies   bool      // it has an action of its own, because it is no part of a composite
 }
 
 // A reading is a metric and how it is summarised.
@@ -73,7 +74,18 @@ type reading struct {
 	key       Key
 	statistic statistic
 	series    *series   // nil until there is a value
-	values    []float64 // of the evaluation under way
+	values    []float64 // of the last evaluation
+	next      []float64 // room for those of the next one
+}
+
+// read reads the values, and reports whether they are others than before.
+func (r *reading) read(first, per int64, visible *visibility) (changed bool) {
+	r.series.read(r.next, first, per, r.statistic, visible)
+	if slices.EqualFunc(r.next, r.values, func(a, b float64) bool { return math.Float64bits(a) == math.Float64bits(b) }) {
+		return false
+	}
+	r.values, r.next = r.next, r.values
+	return true
 }
 
 // New returns an Evaluator of the topology's alarms over a store, whose states are
@@ -113,8 +125,9 @@ func (e *Evaluator) newAlarm(a topology.Alarm) (*metricAlarm, error) {
 		if err != nil {
 			return nil, fmt.Errorf("metric %s: %w", metric.Name, err)
 		}
+		n := a.Periods + e.assumed.BeyondRange
 		m.metrics = append(m.metrics, reading{id: metric.ID, key: KeyOf(metric), statistic: statistic,
-			values: make([]float64, a.Periods+e.assumed.BeyondRange)})
+			values: make([]float64, n), next: make([]float64, n)})
 		e.store.Keep(KeyOf(metric), time.Duration(a.Periods+e.assumed.BeyondRange)*a.Period+multiDay)
 	}
 	expression, err := metricmath.Parse(cmp.Or(a.Expression, a.Metrics[0].ID))
@@ -206,6 +219,7 @@ func (e *Evaluator) values(a *metricAlarm, now time.Time, lags *Lags) (values []
 	n := a.Periods + e.assumed.BeyondRange
 	per := minutes(a.Period)
 	first := end - int64(n)*per
+	changed := a.computed == nil
 	e.store.mu.RLock()
 	for i := range a.metrics {
 		r := &a.metrics[i]
@@ -213,13 +227,18 @@ func (e *Evaluator) values(a *metricAlarm, now time.Time, lags *Lags) (values []
 			r.series = e.store.series[r.key]
 		}
 		v := e.visible(&r.key, now, lags)
-		r.series.read(r.values, first, per, r.statistic, &v)
+		if r.read(first, per, &v) {
+			changed = true
+		}
 	}
 	e.store.mu.RUnlock()
-	return a.expression.Evaluate(metricmath.Data{
-		Periods: n, Period: a.Period, FillEmpty: e.assumed.FillEmpty,
-		Values: a.valuesOf,
-	}), true
+	if changed { // in most minutes all is as it was, and most of an evaluation is metric math
+		a.computed = a.expression.Evaluate(metricmath.Data{
+			Periods: n, Period: a.Period, FillEmpty: e.assumed.FillEmpty,
+			Values: a.valuesOf,
+		})
+	}
+	return a.computed, true
 }
 
 func (a *metricAlarm) valuesOf(id string) []float64 {
