@@ -14,6 +14,9 @@ func TestMain(m *testing.M) { testutil.MainInVirtualTime(m) }
 // The default run has a sample. CI drains a million.
 var events = flag.Int("events", 15_000, "how many old events drain")
 
+// many are so many old events that they show how fast they drain.
+const many = 100_000
+
 // segmentsLimit is what Segment takes of a workspace in events/s (Segment's documentation of the
 // HTTP Tracking API, "Rate limits").
 const segmentsLimit = 1000
@@ -47,7 +50,7 @@ func TestOldEventsDrainAtSegmentsLimitAndFreshOnesHardlyNotice(t *testing.T) {
 				t.Errorf("alarms fired: %v", r.fired)
 			}
 			// The rate is found in the first minute.
-			if left := segmentsLimit - l.fresh; l.bulk >= 100_000 && r.rate() < 0.75*left {
+			if left := segmentsLimit - l.fresh; l.bulk >= many && r.rate() < 0.75*left {
 				t.Errorf("old events drain at %.0f/s, want 75 %% of the %.0f that fresh ones leave", r.rate(), left)
 			}
 		})
@@ -56,7 +59,7 @@ func TestOldEventsDrainAtSegmentsLimitAndFreshOnesHardlyNotice(t *testing.T) {
 
 func TestOldEventsDrainFastWhereSegmentTakesThem(t *testing.T) {
 	t.Parallel()
-	r := run(t, load{fresh: 300, perFresh: 20, bulk: min(*events, 100_000), perBulk: 250, lasts: 2 * time.Hour})
+	r := run(t, load{fresh: 300, perFresh: 20, bulk: min(*events, many), perBulk: 250, lasts: 2 * time.Hour})
 	if r.drain > time.Minute || r.p(99) > promised || len(r.fired) > 0 {
 		t.Errorf("%v", r)
 	}

@@ -27,8 +27,13 @@ import (
 // segmentLatency is usual from a region of AWS.
 const segmentLatency = 50 * time.Millisecond
 
-// warmUp is how long fresh events come in before the bulk queue is filled.
-const warmUp = 2 * time.Minute
+// warmUp is how long fresh events come in before the bulk queue is filled. A sample has less.
+func (l *load) warmUp() time.Duration {
+	if l.bulk < many {
+		return 30 * time.Second
+	}
+	return 2 * time.Minute
+}
 
 // A load is what is sent to a pipeline, and what Segment takes of it.
 type load struct {
@@ -98,7 +103,7 @@ func play(t *testing.T, l load) *result {
 	var running sync.WaitGroup
 	running.Go(func() { p.sendFresh(ctx) })
 	running.Go(func() { p.sample(ctx) })
-	time.Sleep(warmUp)
+	time.Sleep(l.warmUp())
 	p.fillBulk()
 	p.drain()
 	stop()
@@ -284,7 +289,7 @@ func (p *lanes) finish() {
 	for i, at := range p.arrived {
 		if at.IsZero() {
 			lost++
-		} else if p.sent[i].Sub(p.began) >= warmUp {
+		} else if p.sent[i].Sub(p.began) >= p.warmUp() {
 			p.result.latencies = append(p.result.latencies, at.Sub(p.sent[i]))
 		}
 	}
