@@ -46,6 +46,7 @@ func fuzzTargets(t *testing.T) (targets []string) {
 }
 
 func TestTheNightlyRunFuzzesEachTarget(t *testing.T) {
+	t.Parallel()
 	workflow, err := os.ReadFile("../../.github/workflows/fuzz.yml")
 	if err != nil {
 		t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -121,22 +122,29 @@ type goPackage struct {
 // packages are all of the project's, with the imports of their code that is no test.
 func packages(t *testing.T) []goPackage {
 	t.Helper()
-	out, err := exec.Command("go", "list", "-json=ImportPath,Imports", module+"...").Output()
+	all, err := listPackages()
 	if err != nil {
 		t.Fatalf("list the packages: %v", err)
 	}
-	var all []goPackage
+	return all
+}
+
+var listPackages = sync.OnceValues(func() (all []goPackage, err error) {
+	out, err := exec.Command("go", "list", "-json=ImportPath,Imports", module+"...").Output()
+	if err != nil {
+		return nil, err
+	}
 	for d := json.NewDecoder(strings.NewReader(string(out))); ; {
 		var p goPackage
 		if err := d.Decode(&p); errors.Is(err, io.EOF) {
-			return all
+			return all, nil
 		} else if err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
 		p.ImportPath = strings.TrimPrefix(p.ImportPath, module)
 		all = append(all, p)
 	}
-}
+})
 
 func (l *layer) holds(path string) bool {
 	return slices.ContainsFunc(l.packages, func(pattern string) bool {
@@ -172,6 +180,7 @@ func complaint(from, to string) string {
 }
 
 func TestImportsRunOneWay(t *testing.T) {
+	t.Parallel()
 	for _, p := range packages(t) {
 		if layerOf(p.ImportPath) == nil {
 			t.Errorf("%s is in no layer: give it a place in layers", p.ImportPath)
@@ -188,6 +197,7 @@ func TestImportsRunOneWay(t *testing.T) {
 }
 
 func TestTheModelKnowsNoAWS(t *testing.T) {
+	t.Parallel()
 	for _, p := range packages(t) {
 		if l := layerOf(p.ImportPath); l == nil || l.name != "model" && l.name != "library" {
 			continue

@@ -53,6 +53,7 @@ func licenceOf(module string) string {
 }
 
 func TestEveryModuleHasALicenceThatIsAllowed(t *testing.T) {
+	t.Parallel()
 	out, err := exec.Command("go", "list", "-deps", "-f",
 		"{{with .Module}}{{if .Version}}{{.Path}}\t{{.Dir}}{{end}}{{end}}", module+"...").Output()
 	if err != nil {

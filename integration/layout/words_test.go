@@ -82,6 +82,7 @@ func hasStem(text string) bool {
 }
 
 func TestTheOldWordsDoNotReturn(t *testing.T) {
+	t.Parallel()
 	root, err := filepath.Abs("../..")
 	if err != nil {
 		t.Fatal(err)
