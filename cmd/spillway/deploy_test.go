@@ -54,6 +54,7 @@ func TestDeployRefusesBeforeItAsksAWS(t *testing.T) {
 // TestTheCommandLineHasNeitherTheCDKNorTheClientsOfItsServices holds its size: the CDK is 100 MB, and
 // each of the clients 6 to 7.
 func TestTheCommandLineHasNeitherTheCDKNorTheClientsOfItsServices(t *testing.T) {
+	t.Parallel()
 	out, err := exec.Command("go", "list", "-deps", ".").Output()
 	if err != nil {
 		t.Fatal(err)

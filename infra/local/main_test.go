@@ -6,4 +6,7 @@ import (
 	"github.com/spillwayhq/spillway/integration/testutil"
 )
 
-func TestMain(m *testing.M) { testutil.Main(m) }
+func TestMain(m *testing.M) {
+	testutil.CollectLess()
+	testutil.Main(m)
+}

@@ -48,7 +48,7 @@ func TestPausedDeliverySurvivesARestartAndLosesNothing(t *testing.T) {
 	t.Parallel()
 	dir, arrivals := t.TempDir(), localtest.NewArrivals()
 	start := func() (*local.Pipeline, func()) {
-		return localtest.StartStoppable(t, local.Config{Dir: dir, IngestAddr: "127.0.0.1:0", OnEvent: arrivals.Add})
+		return localtest.StartStoppable(t, local.Config{Dir: dir, BatchSize: 1, IngestAddr: "127.0.0.1:0", OnEvent: arrivals.Add})
 	}
 	p, stop := start()
 	sendTo(t, p, "wk", "before")
