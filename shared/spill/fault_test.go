@@ -57,7 +57,7 @@ func (f faultyFile) Sync() error {
 	if f.disk.sync {
 		return errDisk
 	}
-	return f.File.Sync()
+	return nil // without waiting for the disk: nothing here cuts the power
 }
 
 func (f faultyFile) ReadAt(b []byte, at int64) (int, error) {
