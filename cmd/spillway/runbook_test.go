@@ -60,7 +60,7 @@ type incident struct {
 
 func newIncident(t *testing.T) *incident {
 	t.Helper()
-	i := &incident{localtest.StartEager(t, local.Config{IngestAddr: "127.0.0.1:0", Canary: true}), t}
+	i := &incident{localtest.Start(t, local.Config{IngestAddr: "127.0.0.1:0", Canary: true}), t}
 	if err := i.Segmentd().SetScript(segmentd.Script{Rules: []segmentd.Rule{
 		{Match: segmentd.Match{MessageID: "poison"}, Status: 400},
 		{Match: segmentd.Match{WriteKey: "refused"}, Status: 401},
