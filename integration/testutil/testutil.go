@@ -146,6 +146,7 @@ type Process struct {
 	Address string // what it has said
 	Log     Buffer // its stdout and stderr
 
+	asked  sync.Once
 	exited chan struct{}
 	err    error // of its end; read it after exited is closed
 }
@@ -189,12 +190,15 @@ func (p *Process) Kill() {
 	<-p.exited
 }
 
-// Ask asks the process to end, with SIGTERM, and does not wait for it. It may have ended.
+// Ask asks the process to end, with SIGTERM, and does not wait for it. It may have ended. It is asked
+// once: a second signal ends a process at once.
 func (p *Process) Ask(t testing.TB) {
 	t.Helper()
-	if err := p.Cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		t.Fatal(err)
-	}
+	p.asked.Do(func() {
+		if err := p.Cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+			t.Fatal(err)
+		}
+	})
 }
 
 // Stop asks the process to end and waits until it has. The error is that of its exit code.
