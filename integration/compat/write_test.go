@@ -171,6 +171,10 @@ func (s *sample) writeCommandLine(t *testing.T, v version, p *pipeline, dir, lis
 	s.write(t, exportFile, []byte(v.mustRun(t, "", "dlq", "export", "--queue-url="+p.queueURL)))
 	s.write(t, showFile, []byte(v.mustRun(t, "", "dlq", "show", idOfRejected(t, list), "--json",
 		"--queue-url="+p.queueURL)))
+	await(t, "the first whole second of the status site", func() bool {
+		document, _, _ := v.run(t, "", laterVerbs(p, dir)[statusFile]...)
+		return !json.Valid([]byte(document)) || strings.Contains(document, `"days":[{`) // not valid: it has no such verb
+	})
 	for file, args := range laterVerbs(p, dir) {
 		stdout, stderr, err := v.run(t, "", args...)
 		if !json.Valid([]byte(stdout)) { // doctor's exit code says what it found
