@@ -192,9 +192,9 @@ func TestAFailedMessageIsReportedAndItsVisibilityTimeoutChanged(t *testing.T) {
 		t.Errorf("answered %s, want %s", answer, want)
 	}
 	// The function has set a visibility timeout of 27 s to 33 s. Otherwise the message would be
-	// visible after the queue's timeout of 1 s, which began when it was received.
+	// visible after the queue's timeout of 1 s.
 	back, err := f.client.ReceiveMessage(t.Context(),
-		&sqs.ReceiveMessageInput{QueueUrl: aws.String(f.queueURL), WaitTimeSeconds: 1})
+		&sqs.ReceiveMessageInput{QueueUrl: aws.String(f.queueURL), WaitTimeSeconds: 2})
 	if err != nil || len(back.Messages) != 0 {
 		t.Errorf("the message was received before its visibility timeout ended: %d messages, %v", len(back.Messages), err)
 	}

@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
-	testutil.CollectLess()
+	testutil.CollectLess(400)
 	testutil.Main(m)
 }
 

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"runtime/debug"
 	"sync"
 	"syscall"
 	"testing"
@@ -41,7 +40,7 @@ func TestMain(m *testing.M) {
 			_ = syscall.Exec(binary, os.Args, os.Environ())
 		}
 	}
-	debug.SetGCPercent(400) // little is held
+	testutil.CollectLess(400) // little is held
 	testutil.MainOnePerCore(m)
 }
 

@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"strings"
 	"testing"
 
@@ -15,10 +14,11 @@ import (
 	"github.com/spillwayhq/spillway/infra/bundle/bundletest"
 	"github.com/spillwayhq/spillway/infra/settings"
 	"github.com/spillwayhq/spillway/infra/topology"
+	"github.com/spillwayhq/spillway/integration/testutil"
 )
 
 func TestMain(m *testing.M) {
-	debug.SetGCPercent(400) // as usual, a third of the CPU would be the collector's
+	testutil.CollectLess(400) // as usual, a third of the CPU would be the collector's
 	m.Run()
 }
 

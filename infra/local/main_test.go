@@ -7,6 +7,6 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testutil.CollectLess()
+	testutil.CollectLess(400)
 	testutil.Main(m)
 }

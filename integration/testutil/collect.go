@@ -5,11 +5,11 @@ import (
 	"runtime/debug"
 )
 
-// CollectLess makes the garbage collector run a quarter as often as usual, for a TestMain: it takes up to a
-// third of the CPU of tests that hold little. Benchmarks measure what it takes as well, and are left alone.
-func CollectLess() {
+// CollectLess is debug.SetGCPercent for a TestMain: as usual, with 100, the garbage collector takes up to
+// half of the CPU of tests that hold little. Benchmarks measure what it takes as well, and are left alone.
+func CollectLess(percent int) {
 	flag.Parse()
 	if flag.Lookup("test.bench").Value.String() == "" {
-		debug.SetGCPercent(400)
+		debug.SetGCPercent(percent)
 	}
 }

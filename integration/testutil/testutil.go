@@ -19,7 +19,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -79,7 +78,7 @@ func Main(m *testing.M) {
 // MainInVirtualTime is MainOnePerCore for tests in virtual time. The garbage collector runs a quarter as
 // often as usual: it takes a fifth of their CPU, and they hold little.
 func MainInVirtualTime(m *testing.M) {
-	debug.SetGCPercent(400)
+	CollectLess(400)
 	MainOnePerCore(m)
 }
 

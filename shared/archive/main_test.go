@@ -1,11 +1,12 @@
 package archive
 
 import (
-	"runtime/debug"
 	"testing"
+
+	"github.com/spillwayhq/spillway/integration/testutil"
 )
 
 func TestMain(m *testing.M) {
-	debug.SetGCPercent(200) // as usual, a third of the CPU would be the collector's
+	testutil.CollectLess(200) // as usual, a third of the CPU would be the collector's
 	m.Run()
 }

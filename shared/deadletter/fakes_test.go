@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"sync"
@@ -16,12 +15,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
+	"github.com/spillwayhq/spillway/integration/testutil"
 	"github.com/spillwayhq/spillway/shared/message"
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
 func TestMain(m *testing.M) {
-	debug.SetGCPercent(400) // as usual, a third of the CPU would be the collector's
+	testutil.CollectLess(400) // as usual, a third of the CPU would be the collector's
 	m.Run()
 }
 

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"runtime/debug"
 	"strings"
 	"sync"
 	"testing"
@@ -15,13 +14,14 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/spillwayhq/spillway/integration/testutil"
 	"github.com/spillwayhq/spillway/shared/event"
 	"github.com/spillwayhq/spillway/shared/segment"
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
 func TestMain(m *testing.M) {
-	debug.SetGCPercent(200) // as usual, a third of the CPU would be the collector's
+	testutil.CollectLess(200) // as usual, a third of the CPU would be the collector's
 	goleak.VerifyTestMain(m)
 }
 

@@ -9,11 +9,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime/debug"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/spillwayhq/spillway/integration/testutil"
 	"github.com/spillwayhq/spillway/shared/archive"
 	"github.com/spillwayhq/spillway/shared/archive/dirstore"
 )
@@ -26,7 +26,7 @@ const childDir = "SPILLWAY_TEST_FORGET_IN"
 func TestMain(m *testing.M) {
 	dir := os.Getenv(childDir)
 	if dir == "" {
-		debug.SetGCPercent(200) // as usual, a third of the CPU would be the collector's
+		testutil.CollectLess(200) // as usual, a third of the CPU would be the collector's
 		os.Exit(m.Run())
 	}
 	if err := child(dir); err != nil {

@@ -11,7 +11,6 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"reflect"
-	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,12 +18,13 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/spillwayhq/spillway/integration/testutil"
 	"github.com/spillwayhq/spillway/shared/message"
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
 func TestMain(m *testing.M) {
-	debug.SetGCPercent(400) // as usual, a third of the CPU would be the collector's
+	testutil.CollectLess(400) // as usual, a third of the CPU would be the collector's
 	goleak.VerifyTestMain(m)
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -17,12 +16,13 @@ import (
 	"github.com/segmentio/analytics-go/v3"
 	"go.uber.org/goleak"
 
+	"github.com/spillwayhq/spillway/integration/testutil"
 	"github.com/spillwayhq/spillway/shared/message"
 	"github.com/spillwayhq/spillway/shared/sqsclient"
 )
 
 func TestMain(m *testing.M) {
-	debug.SetGCPercent(200) // with less memory, the collector would take a quarter of the CPU
+	testutil.CollectLess(200) // with less memory, the collector would take a quarter of the CPU
 	goleak.VerifyTestMain(m)
 }
 

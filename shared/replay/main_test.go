@@ -1,11 +1,12 @@
 package replay
 
 import (
-	"runtime/debug"
 	"testing"
+
+	"github.com/spillwayhq/spillway/integration/testutil"
 )
 
 func TestMain(m *testing.M) {
-	debug.SetGCPercent(400) // as usual, a third of the CPU would be the collector's
+	testutil.CollectLess(400) // as usual, a third of the CPU would be the collector's
 	m.Run()
 }

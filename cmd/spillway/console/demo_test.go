@@ -286,7 +286,7 @@ func (s *fakeSwitches) Send(_ context.Context, n int) (int, error) {
 //
 //	go test ./cmd/spillway/console -serve 127.0.0.1:0
 func TestMain(m *testing.M) {
-	testutil.CollectLess()
+	testutil.CollectLess(400)
 	if *serveAt == "" {
 		os.Exit(m.Run())
 	}

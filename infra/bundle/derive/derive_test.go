@@ -3,16 +3,16 @@ package derive_test
 import (
 	"encoding/json"
 	"fmt"
-	"runtime/debug"
 	"strings"
 	"testing"
 
 	"github.com/spillwayhq/spillway/infra/bundle/derive"
 	"github.com/spillwayhq/spillway/infra/bundle/template"
+	"github.com/spillwayhq/spillway/integration/testutil"
 )
 
 func TestMain(m *testing.M) {
-	debug.SetGCPercent(400) // as usual, half of the CPU would be the collector's
+	testutil.CollectLess(400) // as usual, half of the CPU would be the collector's
 	m.Run()
 }
 

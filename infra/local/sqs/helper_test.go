@@ -14,7 +14,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testutil.CollectLess()
+	testutil.CollectLess(400)
 	os.Exit(m.Run())
 }
 
