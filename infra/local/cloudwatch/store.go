@@ -239,7 +239,6 @@ func (s *series) read(out []float64, first, per int64, statistic statistic, visi
 	}
 	var in *hour // of the minute
 	number := int64(-1)
-	usual := !visible.sleeps && len(s.late) == 0 // all minutes before a certain one can be seen
 	for i := range out {
 		var sum point
 		for minute := first + int64(i)*per; minute < first+int64(i+1)*per; minute++ {
@@ -247,7 +246,7 @@ func (s *series) read(out []float64, first, per int64, statistic statistic, visi
 				number = minute / 60
 				in = s.hours[number]
 			}
-			if in == nil || in.summaries[minute%60].count == 0 || minute >= visible.until || !usual && !s.sees(minute, visible) {
+			if in == nil || in.summaries[minute%60].count == 0 || !s.sees(minute, visible) {
 				continue
 			}
 			switch {
