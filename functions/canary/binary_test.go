@@ -40,7 +40,7 @@ func TestTheDeployedFunctionSendsThroughTheIngestEndpointToSegment(t *testing.T)
 	arrivals := localtest.NewArrivals()
 	var ingestURL string
 	t.Run("while the pipeline runs", func(t *testing.T) {
-		ingestURL = localtest.Start(t, local.Config{IngestAddr: "127.0.0.1:0", BatchSize: 1, OnEvent: arrivals.Add}).IngestURL
+		ingestURL = localtest.StartEager(t, local.Config{IngestAddr: "127.0.0.1:0", OnEvent: arrivals.Add}).IngestURL
 		invoke(t, ingestURL) // this canary ends before Segment
 		invoke(t, ingestURL, "SPILLWAY_CANARY_WRITE_KEY=a-source-of-its-own", "SPILLWAY_VERSION=v9.8.7")
 		accepted("1", 2)
