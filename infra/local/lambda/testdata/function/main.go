@@ -1,4 +1,4 @@
-// The function of the Runtime API's tests: it does what the payload says.
+// Command function is the Lambda function of the Runtime API's tests: it does what the payload says.
 package main
 
 import (
