@@ -14,8 +14,6 @@ import (
 	"github.com/spillwayhq/spillway/integration/testutil/localtest"
 )
 
-func TestMain(m *testing.M) { testutil.Main(m) }
-
 // binary is the program as it is deployed.
 func binary(t testing.TB) string { return testutil.Build(t, "functions/ingest") }
 

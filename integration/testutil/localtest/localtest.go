@@ -19,6 +19,7 @@ import (
 	"github.com/spillwayhq/spillway/infra/local"
 	"github.com/spillwayhq/spillway/infra/local/segmentd"
 	localsqs "github.com/spillwayhq/spillway/infra/local/sqs"
+	"github.com/spillwayhq/spillway/infra/local/sqs/store"
 	"github.com/spillwayhq/spillway/infra/topology"
 	"github.com/spillwayhq/spillway/shared/httpserver"
 	"github.com/spillwayhq/spillway/shared/message"
@@ -88,7 +89,18 @@ func Segment(t testing.TB, o segmentd.Options) (*segmentd.Server, string) {
 // SQS starts an SQS emulator alone, without queues, and returns its URL.
 func SQS(t testing.TB) (*localsqs.Server, string) {
 	t.Helper()
-	server, err := localsqs.Open(localsqs.Options{Dir: t.TempDir(), Region: local.Region, AccountID: local.AccountID,
+	return sqsIn(t, t.TempDir(), store.Disk{})
+}
+
+// SQSInMemory is SQS for a test that no busy disk may slow down.
+func SQSInMemory(t testing.TB) (*localsqs.Server, string) {
+	t.Helper()
+	return sqsIn(t, "data", new(store.Mem))
+}
+
+func sqsIn(t testing.TB, dir string, fs store.FS) (*localsqs.Server, string) {
+	t.Helper()
+	server, err := localsqs.Open(localsqs.Options{Dir: dir, FS: fs, Region: local.Region, AccountID: local.AccountID,
 		CountAttribute: message.AttrEventCount, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
