@@ -37,11 +37,12 @@ func TestMain(m *testing.M) {
 	if os.Getenv(variable) == "" {
 		os.Setenv(variable, "false")
 		if binary, err := os.Executable(); err == nil {
+			jsii.Close() // it is started again
 			_ = syscall.Exec(binary, os.Args, os.Environ())
 		}
 	}
 	testutil.CollectLess(400) // little is held
-	testutil.MainOnePerCore(m)
+	testutil.MainOnePerCore(m, jsii.Close)
 }
 
 // The CDK's own assertions panic, so the first failure would end all tests. These tests read the

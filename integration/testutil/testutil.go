@@ -83,8 +83,8 @@ func MainInVirtualTime(m *testing.M) {
 }
 
 // MainOnePerCore is Main for tests that compute and do not wait: as many run at the same time as the
-// machine has cores.
-func MainOnePerCore(m *testing.M) {
+// machine has cores. It calls each of last when the tests have ended.
+func MainOnePerCore(m *testing.M, last ...func()) {
 	dir, err := os.MkdirTemp("", "spillway-test-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "make a directory for the binaries:", err)
@@ -92,6 +92,9 @@ func MainOnePerCore(m *testing.M) {
 	}
 	built.dir, built.commands = dir, map[string]func() (string, error){}
 	code := m.Run()
+	for _, f := range last {
+		f()
+	}
 	_ = os.RemoveAll(dir)
 	os.Exit(code)
 }
