@@ -180,17 +180,20 @@ func TestAPIWalkFindsEveryInternalType(t *testing.T) {
 	}
 }
 
-// built reads the library and what it imports from the build cache.
+// built reads the library and what it imports from the build cache. Each test has an importer of its own:
+// none is safe for concurrent use.
 func built(t *testing.T) types.Importer {
 	t.Helper()
-	from, err := readBuilt()
+	exports, err := listBuilt()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return from
+	return importer.ForCompiler(token.NewFileSet(), "gc",
+		func(path string) (io.ReadCloser, error) { return os.Open(exports[path]) })
 }
 
-var readBuilt = sync.OnceValues(func() (types.Importer, error) {
+// listBuilt returns the files of the build cache by import path.
+var listBuilt = sync.OnceValues(func() (map[string]string, error) {
 	list, err := goList(nil, "-export", "-json=ImportPath,Export", library, library+"/...")
 	if err != nil {
 		return nil, err
@@ -205,8 +208,7 @@ var readBuilt = sync.OnceValues(func() (types.Importer, error) {
 		}
 		exports[p.ImportPath] = p.Export
 	}
-	return importer.ForCompiler(token.NewFileSet(), "gc",
-		func(path string) (io.ReadCloser, error) { return os.Open(exports[path]) }), nil
+	return exports, nil
 })
 
 func goList(env []string, args ...string) ([]byte, error) {
