@@ -147,11 +147,15 @@ func (b *bucket) prepare(ctx context.Context) (made bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if !empty { // an empty one was perhaps made by a run that was killed before it had set the tag
-		return false, fmt.Errorf("the bucket %s exists, but not as one that spillway deploy made: it lacks the tag %s=%s%s",
-			b.name, ownTag, ownTagValue, other)
+	if empty { // it was perhaps made by a run that was killed before it had set the tag
+		return true, b.configure(ctx)
 	}
-	return true, b.configure(ctx)
+	// Another run that has made it meanwhile has set the tag before its first object.
+	if own, err = b.own(ctx); err != nil || own {
+		return false, err
+	}
+	return false, fmt.Errorf("the bucket %s exists, but not as one that spillway deploy made: it lacks the tag %s=%s%s",
+		b.name, ownTag, ownTagValue, other)
 }
 
 // make makes the bucket.

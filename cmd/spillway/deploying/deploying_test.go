@@ -770,8 +770,25 @@ func TestOfAHundredDeploymentsAtATimeOneIsMade(t *testing.T) {
 	})
 }
 
+const ownTags = `<Tagging><TagSet><Tag><Key>` + ownTag + `</Key><Value>` + ownTagValue + `</Value></Tag></TagSet></Tagging>`
+
+func TestABucketThatAnotherRunMakesAtTheMomentIsUsed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCloud()
+		made := &fakeBucket{account, region, map[string]string{}, map[string][]byte{}}
+		c.buckets[ownName] = made
+		c.after = func(call string) {
+			if call == "GET bucket tagging" { // after it was read, and before the bucket is listed
+				made.config["tagging"], made.objects["/theirs"] = ownTags, nil
+			}
+		}
+		if out, err := c.deploy(t, nil); err != nil || len(made.objects) < 4 {
+			t.Errorf("%v, the bucket has %d objects\n%s", err, len(made.objects), out)
+		}
+	})
+}
+
 func TestABucketThatMayNotBeUsedIsRefused(t *testing.T) {
-	tags := `<Tagging><TagSet><Tag><Key>` + ownTag + `</Key><Value>` + ownTagValue + `</Value></Tag></TagSet></Tagging>`
 	for name, c := range map[string]struct {
 		bucket *fakeBucket
 		given  string
@@ -781,7 +798,7 @@ func TestABucketThatMayNotBeUsedIsRefused(t *testing.T) {
 		"in another region":         {&fakeBucket{owner: account, region: "us-east-1"}, "", "is in us-east-1, and Lambda reads code only from a bucket in eu-west-1; give --bucket"},
 		"not made by this program":  {&fakeBucket{owner: account, region: region, objects: map[string][]byte{"/x": nil}}, "", "it lacks the tag spillway:purpose=deploy; give --bucket"},
 		"made and not yet tagged":   {&fakeBucket{owner: account, region: region}, "", ""},
-		"made by this program":      {&fakeBucket{owner: account, region: region, config: map[string]string{"tagging": tags}, objects: map[string][]byte{"/x": nil}}, "", ""},
+		"made by this program":      {&fakeBucket{owner: account, region: region, config: map[string]string{"tagging": ownTags}, objects: map[string][]byte{"/x": nil}}, "", ""},
 		"given":                     {&fakeBucket{owner: account, region: region, objects: map[string][]byte{"/x": nil}}, "my-bucket", ""},
 		"given, of another account": {&fakeBucket{owner: "999999999999", region: region}, "my-bucket", "the bucket my-bucket can't be used: it belongs to another account"},
 		"given, and does not exist": {nil, "my-bucket", ""},
