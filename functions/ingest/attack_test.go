@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"flag"
 	"fmt"
@@ -11,11 +9,14 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -80,6 +81,8 @@ var attacks = map[string]struct {
 // address and the number of connections.
 const attackName = "SPILLWAY_TEST_ATTACK"
 
+var attackBegun = regexp.MustCompile(`^attacking (.+)`)
+
 // TestMain runs the attackers in a process of their own: in that of the good client and of the queue,
 // thousands of goroutines would keep these from the CPU, whatever the server does.
 func TestMain(m *testing.M) {
@@ -91,9 +94,9 @@ func TestMain(m *testing.M) {
 	if err != nil {
 		panic(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	go func() {
-		_, _ = io.Copy(io.Discard, os.Stdin) // until the test ends, however it does
+		_, _ = io.Copy(io.Discard, os.Stdin) // until the test's process has ended
 		cancel()
 	}()
 	attackFrom(ctx, os.Args[1], conns, a.attack)
@@ -114,7 +117,7 @@ func attackFrom(ctx context.Context, address string, conns int, a attacker) {
 					continue
 				}
 				if opened.Add(1) == 1 {
-					fmt.Println("the attack has begun")
+					fmt.Println("attacking", c.RemoteAddr())
 				}
 				stop := context.AfterFunc(ctx, func() { c.Close() })
 				a(ctx, c)
@@ -131,33 +134,15 @@ func attackFrom(ctx context.Context, address string, conns int, a attacker) {
 	fmt.Println(opened.Load(), "connections")
 }
 
-// attack attacks a server from another process until stop is called.
-func attack(t *testing.T, name, address string) (stop func()) {
+// attack attacks a server from another process. It ends with this one, however that ends.
+func attack(t *testing.T, name, address string) *testutil.Process {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], address, strconv.Itoa(max(1, *hostileConns/attacks[name].share)))
 	cmd.Env = append(os.Environ(), attackName+"="+name)
-	cmd.Stderr = os.Stderr
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
+	if _, err := cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	said := bufio.NewReader(stdout)
-	begun, _ := said.ReadString('\n')
-	return sync.OnceFunc(func() {
-		stdin.Close()
-		count, _ := io.ReadAll(said)
-		if err := cmd.Wait(); err != nil || begun == "" {
-			t.Errorf("the attackers: %v, they say %q", err, begun)
-		}
-		t.Logf("%s", bytes.TrimSpace(count))
-	})
+	return testutil.Serve(t, cmd, attackBegun)
 }
 
 // TestAGoodClientIsServedWhateverOthersOfItsAddressHoldBack attacks the built server. The good client
@@ -177,8 +162,7 @@ func TestAGoodClientIsServedWhateverOthersOfItsAddressHoldBack(t *testing.T) {
 				t.Fatal(err)
 			}
 			server := start(t, localtest.Environment(endpoint))
-			stop := attack(t, name, server.Address)
-			defer stop()
+			attackers := attack(t, name, server.Address)
 			var took []time.Duration
 			sent, again := 0, 0
 			for end := time.Now().Add(*hostileTime); sent == 0 || time.Now().Before(end); sent++ {
@@ -199,13 +183,15 @@ func TestAGoodClientIsServedWhateverOthersOfItsAddressHoldBack(t *testing.T) {
 				}
 				time.Sleep(20 * time.Millisecond)
 			}
-			stop()
+			if err := attackers.Stop(t); err != nil {
+				t.Errorf("the attackers: %v", err)
+			}
 			events, _ := queues.Queue(pipeline.Names.EventsQueue)
 			if has := events.Stats().SentEvents; has < int64(sent) { // more: what was sent again may have come before
 				t.Errorf("of %d accepted events the queue has %d", sent, has)
 			}
 			slices.Sort(took)
-			t.Logf("%d events, %d requests again, half within %v, the slowest %v; the server's memory: %d MB", sent, again,
+			t.Logf("%s%d events, %d requests again, half within %v, the slowest %v; the server's memory: %d MB", &attackers.Log, sent, again,
 				took[len(took)/2], took[len(took)-1], server.Memory(t, "VmHWM")>>20)
 		})
 	}
