@@ -23,6 +23,7 @@ func TestMain(m *testing.M) {
 		return
 	}
 	testutil.CollectLess(400)
+	localtest.KeepConnections()
 	testutil.Main(m)
 }
 

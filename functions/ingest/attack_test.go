@@ -164,14 +164,17 @@ func TestAGoodClientIsServedWhateverOthersOfItsAddressHoldBack(t *testing.T) {
 			server := start(t, localtest.Environment(endpoint))
 			attackers := attack(t, name, server.Address)
 			var took []time.Duration
+			connections := &http.Transport{}
+			defer connections.CloseIdleConnections()
+			client := &http.Client{Transport: connections}
 			sent, again := 0, 0
 			for end := time.Now().Add(*hostileTime); sent == 0 || time.Now().Before(end); sent++ {
 				if sent%10 == 9 { // sometimes on a new connection
-					http.DefaultClient.CloseIdleConnections()
+					connections.CloseIdleConnections()
 				}
 				for try := 1; ; try++ {
 					began := time.Now()
-					answer := track(server.Address, sent)
+					answer := track(client, server.Address, sent)
 					if took = append(took, time.Since(began)); answer == accepted {
 						break
 					}
@@ -200,8 +203,8 @@ func TestAGoodClientIsServedWhateverOthersOfItsAddressHoldBack(t *testing.T) {
 const accepted = `200 {"success":true}`
 
 // track sends an event, and returns status and body of the answer, or why there is none.
-func track(address string, i int) string {
-	answer, err := http.Post("http://"+address+"/v1/track", "application/json",
+func track(client *http.Client, address string, i int) string {
+	answer, err := client.Post("http://"+address+"/v1/track", "application/json",
 		strings.NewReader(fmt.Sprintf(`{"writeKey":"wk","userId":"u","event":"e","messageId":"good-%d"}`, i)))
 	if err != nil {
 		return err.Error()

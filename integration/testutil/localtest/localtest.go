@@ -30,6 +30,14 @@ import (
 // no speed.
 const patience = 2 * time.Minute
 
+// KeepConnections gives http.DefaultClient connections that httptest.Server.Close leaves alone. It closes
+// the idle ones of the default transport, and at the wrong moment one from which a parallel test is
+// about to read an answer without a body: "http: CloseIdleConnections called". A package with such
+// tests calls it before they run.
+func KeepConnections() {
+	http.DefaultClient.Transport = http.DefaultTransport.(*http.Transport).Clone()
+}
+
 // Start starts a local pipeline in this process, on free ports and, unless c names one, in a
 // directory of the test. It stops in good order at the end of the test.
 func Start(t testing.TB, c local.Config) *local.Pipeline {
