@@ -11,9 +11,10 @@ import (
 // A backlog keeps Segment busy: its messages do not wait while Segment would take them.
 func TestABacklogDrainsNearSegmentsLimit(t *testing.T) {
 	const limit = topology.SegmentEventsPerSecond
-	events := 20_000 // some of them are received too often to drain early
+	// A sample is over in half a minute, of which finding the rate is a part.
+	events, wanted := 20_000, 0.7
 	if *every {
-		events = 300_000
+		events, wanted = 300_000, 0.8
 	}
 	for _, fresh := range []string{"app", "other"} {
 		if fresh != "app" && !*every {
@@ -26,8 +27,8 @@ func TestABacklogDrainsNearSegmentsLimit(t *testing.T) {
 					source{key: fresh, rate: limit / 5, perMessage: 10, perCall: 1})
 				// The last few have been received so often that they wait for a quarter of their
 				// age.
-				if used := r.throughput(95) / limit; used < 0.8 {
-					t.Errorf("%.0f %% of what Segment takes were used, want 80 %%", 100*used)
+				if used := r.throughput(95) / limit; used < wanted {
+					t.Errorf("%.1f %% of what Segment takes were used, want %.0f %%", 100*used, 100*wanted)
 				}
 				if p99 := r.latency(1, 99); fresh != "app" && p99 > promise {
 					t.Errorf("p99 of another source is %v; the promise is %v", p99, promise)
