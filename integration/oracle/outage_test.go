@@ -82,7 +82,7 @@ type result struct {
 
 // medians returns the median of each number: the pauses are random, and one run in five makes up to
 // 960 calls to Segment, where 440 are usual.
-func medians(runs []result) (m result) {
+func medians(runs []result) result {
 	of := func(number func(result) float64) float64 {
 		sorted := slices.SortedFunc(slices.Values(runs), func(a, b result) int { return cmp.Compare(number(a), number(b)) })
 		return number(sorted[len(sorted)/2])
